@@ -1,0 +1,47 @@
+import type { GatewayError } from "../kernel/errors.ts";
+import type { Reason } from "../kernel/reasons.ts";
+import type { Allowed, Decision, DecisionSubject, Denied } from "./decision.ts";
+
+/** What an allow needs to know beyond the subject: none of it may be missing. */
+export interface Grant {
+  readonly reason: Reason;
+  readonly principal: Allowed["principal"];
+  readonly key: Allowed["key"];
+  readonly route: Allowed["route"];
+}
+
+/** The verdict "allow" about that subject. */
+export function allowed(subject: DecisionSubject, grant: Grant): Allowed {
+  const { driver } = grant.route;
+  return {
+    ...subject,
+    verdict: "allow",
+    reason: grant.reason,
+    principal: grant.principal,
+    key: grant.key,
+    driver: { uid: driver.uid, name: driver.name },
+    route: grant.route,
+  };
+}
+
+/** The verdict "deny" about that subject, for the reason that the error names. */
+export function denied(subject: DecisionSubject, error: GatewayError): Denied {
+  return {
+    ...subject,
+    verdict: "deny",
+    reason: error.reason,
+    message: error.message,
+    retryAfterMs: error.retryAfterMs,
+    fields: error.fields,
+  };
+}
+
+/** The same call, refused after all: nothing of the grant is left in it. */
+export function overruled(decision: Decision, error: GatewayError): Denied {
+  const { id, time, requestId, sourceAddress, method, principal, tokenFingerprint, key, driver, latencyMs, heldMs } =
+    decision;
+  return denied(
+    { id, time, requestId, sourceAddress, method, principal, tokenFingerprint, key, driver, latencyMs, heldMs },
+    error,
+  );
+}

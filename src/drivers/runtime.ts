@@ -1,0 +1,50 @@
+import type { ActivityRecord } from "../sessions/activity-record.ts";
+import type { SessionKey } from "../sessions/session-key.ts";
+import type { Draining, Driver, DriverEnd } from "./driver.ts";
+
+/** What a start needs. The same request twice starts one driver. */
+export interface StartRequest {
+  readonly key: SessionKey;
+  readonly owner: string;
+  readonly ownerUser: string;
+  readonly sharedWithGroups: readonly string[];
+  readonly profile: string;
+}
+
+/** Names one incarnation: an order about another incarnation of the same name does nothing. */
+export interface DriverRef {
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** Where a runtime reports what it sees. Calls come in order for one driver; each carries the whole new value. */
+export interface DriverSink {
+  upsert(driver: Driver): void;
+  remove(end: DriverEnd): void;
+  /** Once, when every driver that existed at the start of the watch has been reported. */
+  synced(): void;
+}
+
+/**
+ * Port: starts, watches and stops drivers. Orders go out through it; facts come back only through the watch, so a caller
+ * never learns from an order's answer what the world looks like.
+ */
+export interface DriverRuntime {
+  /** Reports existing drivers, then changes, until the signal aborts. Rejects only if watching is impossible at all. */
+  watch(sink: DriverSink, signal: AbortSignal): Promise<void>;
+  /**
+   * Begins a start and returns once the order is placed (not when the driver is ready). A driver of that key that is
+   * already there and is not `failed` is left alone; a `failed` one is replaced.
+   * @throws GatewayError DRIVER_FAILED (cause in words), DRIVER_LIMIT
+   */
+  start(request: StartRequest): Promise<void>;
+  /** Ends that incarnation. Resolves when it is gone; also when it was gone already or was replaced. */
+  stop(ref: DriverRef, why: Draining["reason"]): Promise<void>;
+  /** Records on the driver itself what must survive a restart of Gatehouse. */
+  record(
+    ref: DriverRef,
+    state: { readonly activity: ActivityRecord; readonly draining: Draining | undefined },
+  ): Promise<void>;
+  /** Lets go of watches and timers; drivers keep running unless the runtime is configured to end them. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,66 @@
+import type { Allowed } from "../../decisions/decision.ts";
+import { ownerId } from "../../identity/principal.ts";
+import { displayKey } from "../../sessions/session-key.ts";
+import { toStruct } from "./encode-struct.ts";
+import type { CheckResponse } from "./protos-check.ts";
+import type { HeaderValueOption } from "./protos-common.ts";
+
+const set = (key: string, value: string): HeaderValueOption => ({
+  header: { key, value },
+  append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
+});
+
+/**
+ * The answer to Envoy that lets the call through to its driver: the cluster, the driver's own credential instead of the
+ * caller's, and nothing else of what the caller sent beyond the allow-list. The route goes without inspection only where
+ * the metadata's `inspect` is false.
+ * @param requestHeaders the call's headers as Envoy reported them, lower-case names
+ */
+export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<string, string>>): CheckResponse {
+  const { driver, cluster, inspect } = decision.route;
+  const headers = [set("x-gatehouse-cluster", cluster)];
+  if (driver.token !== undefined) headers.push(set("authorization", `Bearer ${driver.token.reveal()}`));
+  return {
+    status: { code: 0 },
+    ok_response: {
+      headers,
+      headers_to_remove: removals(requestHeaders, new Set(headers.map((option) => option.header.key))),
+      response_headers_to_add: [set("x-gatehouse-decision-id", decision.id)],
+    },
+    dynamic_metadata: toStruct({
+      decision_id: decision.id,
+      user_id: ownerId(decision.principal),
+      user_name: decision.principal.user,
+      method: decision.method,
+      session: displayKey(decision.key),
+      driver_uid: driver.uid,
+      cluster,
+      inspect,
+      request_id: decision.requestId,
+    }),
+  };
+}
+
+/**
+ * Every header that a driver must not see. Envoy removes after it sets, so a header that we set is never named, even
+ * where the caller sent one of that name.
+ */
+function removals(requestHeaders: Readonly<Record<string, string>>, ours: ReadonlySet<string>): string[] {
+  const names = new Set(["authorization", "authentication", ...Object.keys(requestHeaders)]);
+  return [...names].filter((name) => !ours.has(name) && !passes(name, requestHeaders[name]));
+}
+
+const passed = new Set(["content-type", "te", "user-agent", "host"]);
+
+/**
+ * Headers of Envoy's own that it still needs when the filters are done, so they are not ours to remove: without
+ * x-forwarded-proto it finds no route at all; x-request-id names the stream in the access log. The route configuration
+ * removes the first before the driver.
+ */
+const neededByEnvoy = new Set(["x-forwarded-proto", "x-request-id"]);
+
+function passes(name: string, value: string | undefined): boolean {
+  if (name.startsWith(":") || passed.has(name) || neededByEnvoy.has(name)) return true;
+  if (name === "grpc-encoding") return value === "identity";
+  return name.startsWith("grpc-");
+}

@@ -1,0 +1,48 @@
+import type { Denied } from "../../decisions/decision.ts";
+import { reasons } from "../../kernel/reasons.ts";
+import { displayKey } from "../../sessions/session-key.ts";
+import { toStruct } from "./encode-struct.ts";
+import type { CheckResponse } from "./protos-check.ts";
+import { denialStatus, type GrpcDenial, grpcDenialHeaders } from "./render-denial.ts";
+
+/** What a client is told about a decision against it. */
+function denialOf(decision: Denied): GrpcDenial {
+  return {
+    decisionId: decision.id,
+    reason: decision.reason,
+    message: decision.message,
+    retryAfterMs: decision.retryAfterMs,
+    fields: decision.fields,
+    session: decision.key && displayKey(decision.key),
+    user: decision.principal?.user,
+  };
+}
+
+/** The answer to Envoy that refuses the call; its dynamic metadata lets the access log say why. */
+export function renderDeny(decision: Denied): CheckResponse {
+  return renderDenial(denialOf(decision), {
+    request_id: decision.requestId,
+    method: decision.method,
+  });
+}
+
+/** The same for a refusal that no decision was made about. */
+export function renderDenial(denial: GrpcDenial, facts: Readonly<Record<string, string>>): CheckResponse {
+  return {
+    status: { code: denialStatus(denial.reason) },
+    denied_response: {
+      status: { code: httpStatusForEnvoy(denial) },
+      headers: grpcDenialHeaders(denial).map(({ name, value }) => ({
+        header: { key: name, value },
+        append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
+      })),
+    },
+    dynamic_metadata: toStruct({ ...facts, decision_id: denial.decisionId, reason: denial.reason }),
+  };
+}
+
+/** gRPC callers always get HTTP 200; this is for the others. Envoy refuses codes that its enumeration lacks (499). */
+function httpStatusForEnvoy(denial: GrpcDenial): number {
+  const status = reasons[denial.reason].http;
+  return status === 499 || status < 400 ? 500 : status;
+}

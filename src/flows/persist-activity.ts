@@ -1,0 +1,216 @@
+import type { Draining, Driver } from "../drivers/driver.ts";
+import type { Registry } from "../drivers/registry.ts";
+import type { DriverRuntime } from "../drivers/runtime.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { GatewayError } from "../kernel/errors.ts";
+import type { Log } from "../kernel/log.ts";
+import type { Activity, Urgency } from "../sessions/activity.ts";
+
+export interface PersistActivityOptions {
+  readonly activity: Pick<Activity, "toRecord">;
+  readonly registry: Pick<Registry, "byUid" | "onChange">;
+  readonly runtime: Pick<DriverRuntime, "record">;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The profile's idle timeout: what is not urgent is written at most every quarter of it. */
+  readonly idleTimeoutMs: (profile: string) => number;
+}
+
+/**
+ * The only writer of drivers' records: activity and draining are written together, so two writers would undo each other.
+ * One write at a time for each driver; a failed one is repeated with backoff until it succeeds or the driver is gone.
+ */
+export interface ActivityWriter {
+  /**
+   * Something is new. "before-forwarding" gives a promise for a write that began after this call.
+   * @throws GatewayError RECORD_UNAVAILABLE (rejects) when that write fails or takes more than 5 s
+   */
+  changed(uid: string, urgency: Urgency): Promise<void> | undefined;
+  /** Sets or (undefined) ends the drain, at once and durably. @throws GatewayError RECORD_UNAVAILABLE */
+  setDraining(uid: string, draining: Draining | undefined): Promise<void>;
+  /** The drain that was last asked for, or that the driver came with. */
+  draining(uid: string): Draining | undefined;
+  /** Writes what is not written yet, then writes no more. Resolves when all writes have ended, well or not. */
+  close(): Promise<void>;
+}
+
+interface Waiter {
+  resolve(): void;
+  reject(error: GatewayError): void;
+}
+
+interface Entry {
+  readonly uid: string;
+  draining: Draining | undefined;
+  dirty: boolean;
+  writing: Promise<void> | undefined;
+  lastWrite: number;
+  failures: number;
+  /** When the next write is due, and how to cancel it. */
+  next: { readonly at: number; readonly cancel: () => void } | undefined;
+  waiters: Waiter[];
+}
+
+interface State extends PersistActivityOptions {
+  readonly entries: Map<string, Entry>;
+  closed: boolean;
+}
+
+/** How long a use may go unrecorded where nothing about it is urgent, ms. */
+export const unrecordedMs = (idleTimeoutMs: number): number => idleTimeoutMs / 4;
+
+/** However many urgent facts there are: one write a second for each driver. "before-forwarding" does not wait for it. */
+const soonGapMs = 1_000;
+const waitLimitMs = 5_000;
+const maxBackoffMs = 60_000;
+
+export function createPersistActivity(options: PersistActivityOptions): ActivityWriter {
+  const state: State = { ...options, entries: new Map(), closed: false };
+  options.registry.onChange((change) => {
+    if (change.kind === "remove") forget(state, change.end.uid);
+  });
+  return {
+    changed(uid, urgency) {
+      const entry = entryOf(state, uid);
+      if (entry === undefined) return undefined;
+      entry.dirty = true;
+      if (urgency === "before-forwarding") return written(state, entry);
+      schedule(state, entry, urgency === "soon" ? soonGapMs : quarter(state, uid));
+      return undefined;
+    },
+    async setDraining(uid, draining) {
+      const entry = entryOf(state, uid);
+      if (entry === undefined) return;
+      const before = entry.draining;
+      entry.draining = draining;
+      entry.dirty = true;
+      try {
+        await written(state, entry);
+      } catch (thrown) {
+        // A later write must not carry out what the caller was told has failed.
+        if (entry.draining === draining) entry.draining = before;
+        throw thrown;
+      }
+    },
+    draining: (uid) => (state.entries.get(uid) ?? state.registry.byUid(uid))?.draining,
+    close: () => close(state),
+  };
+}
+
+function entryOf(state: State, uid: string): Entry | undefined {
+  const known = state.entries.get(uid);
+  const driver = state.registry.byUid(uid);
+  if (known !== undefined || driver === undefined) return known;
+  const entry = newEntry(driver);
+  state.entries.set(uid, entry);
+  return entry;
+}
+
+const newEntry = (driver: Driver): Entry => ({
+  uid: driver.uid,
+  draining: driver.draining,
+  dirty: false,
+  writing: undefined,
+  lastWrite: driver.recorded?.recordedAt ?? driver.recorded?.lastActive ?? driver.createdAt,
+  failures: 0,
+  next: undefined,
+  waiters: [],
+});
+
+function quarter(state: State, uid: string): number {
+  const driver = state.registry.byUid(uid);
+  return driver === undefined ? soonGapMs : unrecordedMs(state.idleTimeoutMs(driver.profile));
+}
+
+/** Makes sure that a write takes place by `gapMs` after the last one. */
+function schedule(state: State, entry: Entry, gapMs: number): void {
+  if (state.closed) return;
+  const backoff = entry.failures === 0 ? 0 : Math.min(maxBackoffMs, 1_000 * 2 ** (entry.failures - 1));
+  const at = entry.lastWrite + Math.max(gapMs, backoff);
+  if (entry.next !== undefined && entry.next.at <= at) return;
+  entry.next?.cancel();
+  const cancel = state.clock.after(Math.max(0, at - state.clock.now()), () => {
+    entry.next = undefined;
+    void write(state, entry);
+  });
+  entry.next = { at, cancel };
+}
+
+function written(state: State, entry: Entry): Promise<void> {
+  if (state.closed) return Promise.reject(unavailable("this replica is shutting down"));
+  return new Promise((resolve, reject) => {
+    const stopTimer = state.clock.after(waitLimitMs, () => reject(unavailable("it took too long")));
+    entry.waiters.push({
+      resolve() {
+        stopTimer();
+        resolve();
+      },
+      reject(error) {
+        stopTimer();
+        reject(error);
+      },
+    });
+    void write(state, entry);
+  });
+}
+
+/** Writes once the write under way has ended, so that what changed since it began is in a record too. */
+async function write(state: State, entry: Entry): Promise<void> {
+  while (entry.writing !== undefined) await entry.writing;
+  if (!entry.dirty) return;
+  entry.writing = attempt(state, entry).finally(() => {
+    entry.writing = undefined;
+  });
+  await entry.writing;
+}
+
+async function attempt(state: State, entry: Entry): Promise<void> {
+  const driver = state.registry.byUid(entry.uid);
+  const activity = state.activity.toRecord(entry.uid);
+  const waiters = entry.waiters.splice(0);
+  entry.dirty = false;
+  entry.next?.cancel();
+  entry.next = undefined;
+  entry.lastWrite = state.clock.now();
+  try {
+    if (driver === undefined || activity === undefined) throw new Error("the driver is gone");
+    await state.runtime.record(
+      { name: driver.name, uid: driver.uid },
+      { activity: { ...activity, recordedAt: entry.lastWrite }, draining: entry.draining },
+    );
+    entry.failures = 0;
+    for (const waiter of waiters) waiter.resolve();
+  } catch (cause) {
+    for (const waiter of waiters) waiter.reject(unavailable("it could not be written", cause));
+    if (driver === undefined || state.entries.get(entry.uid) !== entry) return;
+    entry.failures += 1;
+    entry.dirty = true;
+    state.log.warn("a driver's record could not be written and will be tried again", {
+      driver_uid: entry.uid,
+      failures: entry.failures,
+      error: cause,
+    });
+    schedule(state, entry, 0);
+  }
+}
+
+const unavailable = (why: string, cause?: unknown): GatewayError =>
+  new GatewayError("RECORD_UNAVAILABLE", `the driver's record cannot be kept now: ${why}; try again`, {
+    cause,
+    retryAfterMs: 1_000,
+  });
+
+function forget(state: State, uid: string): void {
+  const entry = state.entries.get(uid);
+  entry?.next?.cancel();
+  state.entries.delete(uid);
+}
+
+async function close(state: State): Promise<void> {
+  state.closed = true;
+  const last = Array.from(state.entries.values(), async (entry) => {
+    await write(state, entry);
+    entry.next?.cancel();
+  });
+  await Promise.allSettled(last);
+}

@@ -1,0 +1,69 @@
+import type { AuditSink } from "../decisions/audit.ts";
+import { toDriverRecord } from "../decisions/driver-record.ts";
+import type { Draining, Driver } from "../drivers/driver.ts";
+import type { Registry } from "../drivers/registry.ts";
+import type { DriverRuntime } from "../drivers/runtime.ts";
+import type { Clock } from "../kernel/clock.ts";
+import type { Log } from "../kernel/log.ts";
+import type { Metrics } from "../kernel/metrics.ts";
+import type { ActivityWriter } from "./persist-activity.ts";
+
+interface StepDeps {
+  readonly registry: Pick<Registry, "markEnding" | "unmarkEnding">;
+  readonly runtime: Pick<DriverRuntime, "stop">;
+  readonly writer: Pick<ActivityWriter, "setDraining">;
+  readonly audit: AuditSink;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** Marks the driver as draining: audited first, then recorded on the driver, so that a restart goes on from here. */
+export async function beginDrain(deps: StepDeps, driver: Driver, reason: Draining["reason"]): Promise<void> {
+  const since = deps.clock.now();
+  await audited(deps, driver, "drain", reason);
+  await deps.writer.setDraining(driver.uid, { reason, since });
+}
+
+/**
+ * Stops the driver. From the call on nobody new is sent there; the audit is written before the order. When either
+ * fails, the driver serves on.
+ */
+export async function endDriver(
+  deps: StepDeps,
+  driver: Driver,
+  reason: Draining["reason"],
+  decisionId?: string,
+): Promise<void> {
+  const { registry, runtime, metrics } = deps;
+  registry.markEnding(driver.uid);
+  try {
+    await audited(deps, driver, "stop", reason, decisionId);
+    if (reason === "deleted") await rememberDeletion(deps, driver);
+    await runtime.stop({ name: driver.name, uid: driver.uid }, reason);
+    metrics.count("gatehouse_reaps_total", { reason });
+  } catch (thrown) {
+    registry.unmarkEnding(driver.uid);
+    throw thrown;
+  }
+}
+
+/** So that a deletion is carried through after a restart. It must not fail because of that. */
+async function rememberDeletion(deps: StepDeps, driver: Driver): Promise<void> {
+  try {
+    await deps.writer.setDraining(driver.uid, { reason: "deleted", since: deps.clock.now() });
+  } catch (error) {
+    deps.log.warn("a deletion could not be recorded on its driver", { driver_uid: driver.uid, error });
+  }
+}
+
+function audited(
+  { audit, clock }: StepDeps,
+  driver: Driver,
+  action: "drain" | "stop",
+  reason: Draining["reason"],
+  decisionId?: string,
+): Promise<void> {
+  const { key, owner, name, uid } = driver;
+  return audit.write(toDriverRecord({ time: clock.now(), action, reason, key, owner, name, uid, decisionId }));
+}

@@ -1,0 +1,169 @@
+import type { AuditSink } from "../decisions/audit.ts";
+import { isRoutable } from "../drivers/catalog.ts";
+import type { Draining, Driver } from "../drivers/driver.ts";
+import { type LifetimeStep, type Lifetimes, lifetimeStep } from "../drivers/lifetime.ts";
+import type { Registry } from "../drivers/registry.ts";
+import type { DriverRuntime } from "../drivers/runtime.ts";
+import type { Clock } from "../kernel/clock.ts";
+import type { Log } from "../kernel/log.ts";
+import type { Metrics } from "../kernel/metrics.ts";
+import type { Activity } from "../sessions/activity.ts";
+import { proofMs, type Usage } from "../sessions/idleness.ts";
+import type { ActivityWriter } from "./persist-activity.ts";
+import { beginDrain, endDriver } from "./reap-steps.ts";
+
+export interface ReaperOptions {
+  readonly registry: Registry;
+  readonly runtime: Pick<DriverRuntime, "stop">;
+  readonly activity: Pick<Activity, "usage" | "accessLogGap" | "liveStreams">;
+  readonly writer: Pick<ActivityWriter, "setDraining" | "draining">;
+  readonly audit: AuditSink;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** @throws for a profile that is not configured: its drivers are left alone and the log says so */
+  readonly profiles: (name: string) => Lifetimes;
+  /** How often live streams are reported, ms. */
+  readonly intervalMs: number;
+  readonly passEveryMs: number;
+}
+
+/** Ends drivers that nobody uses or that are too old. Level-based: each pass looks at the world as it is. */
+export interface Reaper {
+  /** Begins the passes. */
+  start(): void;
+  /** One pass. Resolves when what it began has ended; a driver's fault is logged and stops nothing else. */
+  runOnce(): Promise<void>;
+  /**
+   * Ends that driver now, in use or not. Resolves when it is gone; also when it was gone already.
+   * @throws GatewayError AUDIT_UNAVAILABLE, or what the runtime throws; the driver then serves on
+   */
+  stopDriver(uid: string, reason: Draining["reason"], decisionId?: string): Promise<void>;
+  /** Begins no more passes. What is under way goes on. */
+  close(): void;
+}
+
+interface State extends ReaperOptions {
+  /** What is being done about drivers now, by uid: one thing at a time for each. */
+  readonly underWay: Map<string, Promise<void>>;
+  /** Drivers whose last step failed: how often in a row, and when the next try is due. */
+  readonly failures: Map<string, { readonly count: number; readonly until: number }>;
+  lastPass: number;
+  cancelNext: () => void;
+}
+
+const maxBackoffMs = 300_000;
+
+/** Things done at once: many drivers that fall idle together must not flood the runtime. */
+const maxUnderWay = 32;
+
+export function createReaper(options: ReaperOptions): Reaper {
+  const state: State = {
+    ...options,
+    underWay: new Map(),
+    failures: new Map(),
+    lastPass: options.clock.now(),
+    cancelNext: () => undefined,
+  };
+  const next = () => {
+    state.cancelNext = options.clock.after(options.passEveryMs, () => {
+      next();
+      void pass(state);
+    });
+  };
+  return {
+    start: next,
+    runOnce: () => pass(state),
+    stopDriver: (uid, reason, decisionId) => stopDriver(state, uid, reason, decisionId),
+    close: () => state.cancelNext(),
+  };
+}
+
+async function pass(state: State): Promise<void> {
+  const now = state.clock.now();
+  noticePause(state, now);
+  if (!state.registry.synced) return;
+  let active = 0;
+  const begun: Promise<void>[] = [];
+  for (const uid of state.failures.keys()) if (state.registry.byUid(uid) === undefined) state.failures.delete(uid);
+  for (const driver of state.registry.all()) {
+    if (!isRoutable(driver)) continue;
+    try {
+      const usage = state.activity.usage(driver.uid, now);
+      const lifetimes = state.profiles(driver.profile);
+      if (usage === undefined) continue;
+      if (usage.busy.length > 0 || now - usage.lastActive < lifetimes.idleTimeoutMs) active += 1;
+      const work = begin(state, driver, usage, lifetimes);
+      if (work !== undefined) begun.push(work);
+    } catch (error) {
+      state.log.error("a driver could not be judged and is left alone", { driver_uid: driver.uid, error });
+    }
+  }
+  state.metrics.set("gatehouse_sessions_active", {}, active);
+  state.metrics.set("gatehouse_streams", {}, state.activity.liveStreams(now));
+  await Promise.all(begun);
+}
+
+/** When we did not run (the machine slept, the process was stopped), entries were not received either: a gap. */
+function noticePause(state: State, now: number): void {
+  if (now - state.lastPass > Math.max(3 * state.passEveryMs, proofMs(state))) state.activity.accessLogGap(now);
+  state.lastPass = now;
+}
+
+/** Begins what is due. From the judgement to the mark on the registry there is no await: no call can slip in between. */
+function begin(state: State, driver: Driver, usage: Usage, lifetimes: Lifetimes): Promise<void> | undefined {
+  const { registry, writer, clock } = state;
+  if (state.underWay.has(driver.uid) || registry.isEnding(driver.uid) || state.underWay.size >= maxUnderWay) return;
+  const now = clock.now();
+  if ((state.failures.get(driver.uid)?.until ?? 0) > now) return undefined;
+  const draining = writer.draining(driver.uid);
+  const due = lifetimeStep({ createdAt: driver.createdAt, draining, usage, now }, lifetimes, proofMs(state));
+  if (due === undefined) return undefined;
+  return tracked(state, driver.uid, act(state, driver, due)).then(
+    () => void state.failures.delete(driver.uid),
+    (error: unknown) => failed(state, driver, due, error),
+  );
+}
+
+/** Not at every pass: each try is audited, and what fails now will likely fail in a moment. */
+function failed(state: State, driver: Driver, due: LifetimeStep, error: unknown): void {
+  const count = (state.failures.get(driver.uid)?.count ?? 0) + 1;
+  const waitMs = Math.min(maxBackoffMs, state.passEveryMs * 2 ** count);
+  state.failures.set(driver.uid, { count, until: state.clock.now() + waitMs });
+  state.log.error("a driver's end did not go as it should and will be tried again", {
+    driver_uid: driver.uid,
+    step: due.step,
+    failures: count,
+    error,
+  });
+}
+
+function act(state: State, driver: Driver, due: LifetimeStep): Promise<void> {
+  switch (due.step) {
+    case "drain":
+      return beginDrain(state, driver, due.reason);
+    case "undrain":
+      return state.writer.setDraining(driver.uid, undefined);
+    case "stop":
+      return endDriver(state, driver, due.reason);
+  }
+}
+
+function tracked(state: State, uid: string, work: Promise<void>): Promise<void> {
+  const done = work.finally(() => state.underWay.delete(uid));
+  state.underWay.set(uid, done);
+  return done;
+}
+
+async function stopDriver(
+  state: State,
+  uid: string,
+  reason: Draining["reason"],
+  decisionId: string | undefined,
+): Promise<void> {
+  for (let before = state.underWay.get(uid); before !== undefined; before = state.underWay.get(uid)) {
+    await before.catch(() => undefined);
+  }
+  const driver = state.registry.byUid(uid);
+  if (driver !== undefined) await tracked(state, uid, endDriver(state, driver, reason, decisionId));
+}

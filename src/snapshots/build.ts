@@ -1,0 +1,85 @@
+import type { Catalog, CatalogDriver } from "../drivers/catalog.ts";
+import { type DriverResources, driverResources, faultOf } from "./driver-clusters.ts";
+import { listener } from "./listener.ts";
+import { type Message, type Skipped, type Snapshot, type TypeUrl, typeUrls } from "./resource.ts";
+import { routeConfiguration } from "./routes.ts";
+import type { ServerCertificate, SnapshotSettings } from "./settings.ts";
+import { controlCluster } from "./shared.ts";
+
+/**
+ * Everything Envoy runs with, as a function of its arguments. Arguments that are the same objects as before give the
+ * same resource objects as before, so that 10,000 drivers of which one changed cost little.
+ */
+export function buildSnapshot(catalog: Catalog, settings: SnapshotSettings, certificate: ServerCertificate): Snapshot {
+  const clusters = new Map(fixedOf(settings).clusters);
+  const endpoints = new Map<string, Message>();
+  const skipped: Skipped[] = [];
+  for (const driver of catalog.drivers) {
+    const why = faultOf(driver);
+    if (why !== undefined) {
+      skipped.push({ uid: driver.uid, why });
+      continue;
+    }
+    const made = resourcesOf(driver, settings);
+    clusters.set(made.name, made.cluster);
+    endpoints.set(made.name, made.endpoints);
+  }
+  const resources: Record<TypeUrl, ReadonlyMap<string, Message>> = {
+    [typeUrls.cluster]: clusters,
+    [typeUrls.endpoints]: endpoints,
+    [typeUrls.secret]: new Map([["gatehouse-server", secretOf(certificate)]]),
+    [typeUrls.listener]: new Map([["gatehouse", fixedOf(settings).listener]]),
+    [typeUrls.route]: new Map([["gatehouse", fixedOf(settings).routes]]),
+  };
+  return { generation: catalog.generation, resources, skipped };
+}
+
+interface Fixed {
+  readonly clusters: ReadonlyMap<string, Message>;
+  readonly listener: Message;
+  readonly routes: Message;
+}
+
+const fixedOf = remember((settings: SnapshotSettings): Fixed => {
+  const control = {
+    "gatehouse-check": settings.check,
+    "gatehouse-process": settings.process,
+    "gatehouse-access-log": settings.accessLog,
+  };
+  return {
+    clusters: new Map(Object.entries(control).map(([name, endpoint]) => [name, controlCluster(name, endpoint)])),
+    listener: listener(settings),
+    routes: routeConfiguration(),
+  };
+});
+
+const secretOf = remember(
+  (certificate: ServerCertificate): Message => ({
+    name: "gatehouse-server",
+    tls_certificate: {
+      certificate_chain: { inline_string: certificate.chain },
+      private_key: { inline_string: certificate.key },
+    },
+  }),
+);
+
+const driversOf = remember((_settings: SnapshotSettings) => new WeakMap<CatalogDriver, DriverResources>());
+
+function resourcesOf(driver: CatalogDriver, settings: SnapshotSettings): DriverResources {
+  const known = driversOf(settings);
+  const made = known.get(driver) ?? driverResources(driver, settings);
+  known.set(driver, made);
+  return made;
+}
+
+/** A pure function of one immutable object, computed once for each object. */
+function remember<A extends object, R>(compute: (argument: A) => R): (argument: A) => R {
+  const results = new WeakMap<A, R>();
+  return (argument) => {
+    const known = results.get(argument);
+    if (known !== undefined) return known;
+    const made = compute(argument);
+    results.set(argument, made);
+    return made;
+  };
+}

@@ -1,0 +1,74 @@
+import { any, duration } from "./messages.ts";
+import type { Message } from "./resource.ts";
+import type { SnapshotSettings } from "./settings.ts";
+import { fromAds, grpcService } from "./shared.ts";
+
+/** What inspection needs to see of the headers; the driver's credential is not among it. */
+const headersForInspection = [":path", ":method", "content-type", "grpc-encoding", "x-request-id"];
+
+/** In the order in which a call passes them. */
+export function httpFilters(settings: SnapshotSettings): Message[] {
+  return [
+    filter("envoy.filters.http.ext_authz", decide(settings)),
+    filter("envoy.filters.http.ext_proc", inspect()),
+    filter("envoy.filters.http.on_demand", lookUp()),
+    filter("envoy.filters.http.router", any("envoy.extensions.filters.http.router.v3.Router", routerOptions)),
+  ];
+}
+
+// Envoy's own headers (expected timeout, service time) tell a driver and a client nothing that they need.
+const routerOptions = { suppress_envoy_headers: true };
+
+function filter(name: string, config: Message): Message {
+  return { name, typed_config: config };
+}
+
+/** Fails closed: no answer is a 503, which a gRPC client sees as UNAVAILABLE. */
+function decide(settings: SnapshotSettings): Message {
+  return any("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", {
+    grpc_service: grpcService("gatehouse-check", settings.holdLimitMs + 5000),
+    transport_api_version: "V3",
+    failure_mode_allow: false,
+    status_on_error: { code: "ServiceUnavailable" },
+    // The route depends on the cluster header that the answer sets; without this a client's own header would win.
+    clear_route_cache: true,
+    validate_mutations: true,
+    // The access log's stream_id is this header's value, at every entry: without it no stream is known to be alive.
+    decoder_header_mutation_rules: { disallow_expression: { regex: "x-request-id" } },
+    include_peer_certificate: false,
+  });
+}
+
+function inspect(): Message {
+  return any("envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor", {
+    grpc_service: grpcService("gatehouse-process"),
+    failure_mode_allow: false,
+    status_on_error: { code: "ServiceUnavailable" },
+    processing_mode: {
+      request_header_mode: "SEND",
+      request_body_mode: "FULL_DUPLEX_STREAMED",
+      request_trailer_mode: "SEND",
+      response_header_mode: "SKIP",
+      response_body_mode: "NONE",
+      response_trailer_mode: "SKIP",
+    },
+    forward_rules: { allowed_headers: { patterns: headersForInspection.map((exact) => ({ exact })) } },
+    // The decision, made by ext_authz: a client cannot put anything in there.
+    // What the messages say (Connect session, operation) goes into the access log.
+    metadata_options: {
+      forwarding_namespaces: { untyped: ["envoy.filters.http.ext_authz"] },
+      receiving_namespaces: { untyped: ["gatehouse"] },
+    },
+    allow_mode_override: false,
+  });
+}
+
+/**
+ * A decision may name a cluster that is published in this very moment: ask for it instead of failing. Gatehouse answers
+ * within 2 s; Envoy waits out its time without asking when it knows the name from before.
+ */
+function lookUp(): Message {
+  return any("envoy.extensions.filters.http.on_demand.v3.OnDemand", {
+    odcds: { source: fromAds(), timeout: duration(3000) },
+  });
+}

@@ -1,0 +1,68 @@
+import { sparkMethods } from "../spark/methods.ts";
+import { any, duration } from "./messages.ts";
+import type { Message } from "./resource.ts";
+
+/** Check names the cluster in this header. A client's own is gone before any filter runs. */
+const clusterHeader = "x-gatehouse-cluster";
+
+/**
+ * Headers that Gatehouse or Envoy added and that are no driver's business. Not x-request-id: the access log takes a
+ * stream's id from it, until the end.
+ */
+const removedBeforeDriver = [
+  clusterHeader,
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-envoy-external-address",
+  "x-spark-session-id",
+  "authentication",
+];
+
+/** The exact methods of Spark Connect; all else meets ext_authz too (which refuses and audits it) and then this 404. */
+export function routeConfiguration(): Message {
+  return {
+    name: "gatehouse",
+    virtual_hosts: [
+      {
+        name: "spark-connect",
+        domains: ["*"],
+        routes: [
+          ...sparkMethods.flatMap(({ name, path }) => [uninspected(name, path), inspected(name, path)]),
+          { name: "other", match: { prefix: "/" }, direct_response: { status: 404 } },
+        ],
+      },
+    ],
+    request_headers_to_remove: removedBeforeDriver,
+  };
+}
+
+function inspected(name: string, path: string): Message {
+  return { name, match: { path }, route: toDriver };
+}
+
+/** Taken only where Check's own metadata says so; whatever else is there, or nothing at all, means inspection. */
+function uninspected(name: string, path: string): Message {
+  return {
+    name: `${name}-uninspected`,
+    match: {
+      path,
+      dynamic_metadata: [
+        { filter: "envoy.filters.http.ext_authz", path: [{ key: "inspect" }], value: { bool_match: false } },
+      ],
+    },
+    route: toDriver,
+    typed_per_filter_config: {
+      "envoy.filters.http.ext_proc": any("envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute", {
+        disabled: true,
+      }),
+    },
+  };
+}
+
+/** No limit of time of ours: streams last for hours. A client's own grpc-timeout goes on to the driver. */
+const toDriver: Message = {
+  cluster_header: clusterHeader,
+  timeout: duration(0),
+  idle_timeout: duration(0),
+  max_stream_duration: { max_stream_duration: duration(0) },
+};

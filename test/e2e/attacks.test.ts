@@ -1,0 +1,224 @@
+import { readFileSync } from "node:fs";
+import { connect, createServer, type Http2Server, type OutgoingHttpHeaders } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { toStruct } from "../../src/edges/envoy/encode-struct.ts";
+import { createProcessHandler } from "../../src/edges/envoy/process.ts";
+import { createInspect } from "../../src/flows/inspect.ts";
+import { systemClock } from "../../src/kernel/clock.ts";
+import { silentLog } from "../../src/kernel/log.ts";
+import { noMetrics } from "../../src/kernel/metrics.ts";
+import { driverClusterName } from "../../src/snapshots/cluster-name.ts";
+import { type RunningEnvoy, startEnvoy } from "../support/envoy.ts";
+import { driverAt, type EnvoyWorld, type ProcessCall, startEnvoyWorld } from "../support/envoy-world.ts";
+import { type RawCall, rawChannel } from "../support/raw-call.ts";
+import { aSession, concat, decodeRequest, field, frame, framesIn, userContext } from "../support/spark-wire.ts";
+import { testTools } from "../support/tools.ts";
+import { until } from "../support/until.ts";
+
+// Hostile requests on a real Envoy with the real inspection: what the driver gets is stamped, or it gets no whole request.
+
+/** One request as the driver's side of the wire saw it. */
+interface Seen {
+  readonly body: () => Buffer;
+  /** The request came to its end, so that a driver would act on it. */
+  ended: boolean;
+  closed: boolean;
+}
+
+const method = "AddArtifacts";
+const claimed = frame(concat(field(1, aSession), userContext("mallory")));
+const malformed = frame(Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff));
+let world: EnvoyWorld;
+let envoy: RunningEnvoy;
+let driver: Http2Server;
+let port: number;
+let answersEarly: boolean;
+let inspected: (call: ProcessCall) => void;
+let errors: string[];
+const seen: Seen[] = [];
+
+function startDriver(): Promise<number> {
+  driver = createServer();
+  driver.on("stream", (stream) => {
+    const parts: Buffer[] = [];
+    const entry: Seen = { body: () => Buffer.concat(parts), ended: false, closed: false };
+    seen.push(entry);
+    const headers = { ":status": 200, "content-type": "application/grpc" };
+    if (answersEarly) stream.respond(headers);
+    stream.on("error", () => undefined);
+    stream.on("data", (part: Buffer) => void parts.push(part));
+    stream.on("close", () => {
+      entry.closed = true;
+    });
+    stream.on("end", () => {
+      if (stream.aborted || stream.destroyed) return;
+      entry.ended = true;
+      if (!stream.headersSent) stream.respond(headers);
+      stream.end();
+    });
+  });
+  return new Promise((resolve) => {
+    driver.listen(0, "127.0.0.1", () => resolve((driver.address() as AddressInfo).port));
+  });
+}
+
+beforeAll(async () => {
+  world = await startEnvoyWorld();
+  const at = { host: "127.0.0.1", port: await startDriver() };
+  const { envoy: program } = await testTools();
+  envoy = await startEnvoy({ envoy: program, bootstrap: world.bootstrap, folder: world.folder });
+  await world.startAds();
+  world.registry.sink.upsert(driverAt("a", at));
+  world.registry.sink.synced();
+  port = await envoy.clientPort();
+  const cluster = driverClusterName({ key: driverAt("a", at).key, uid: "uid-a" });
+  const decided = { decision_id: "d", request_id: "r", user_id: "alice@dev", user_name: "Alice", session: "ns/a" };
+  world.decide = () => ({
+    status: { code: 0 },
+    ok_response: {
+      headers: [
+        { header: { key: "x-gatehouse-cluster", value: cluster }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" },
+      ],
+    },
+    dynamic_metadata: toStruct({ ...decided, driver_uid: "uid-a", cluster, method, inspect: true }),
+  });
+  const log = { ...silentLog, error: (text: string) => void errors.push(text) };
+  const inspect = createInspect({
+    clock: systemClock,
+    log,
+    metrics: noMetrics,
+    audit: { write: () => Promise.resolve() },
+    onAuditFailure: "deny",
+    auditTimeoutMs: 5000,
+    maxMessageBytes: 1024 * 1024,
+    connectSessionBelongsElsewhere: () => false,
+    activity: { message: () => undefined, refused: () => undefined },
+  });
+  inspected = createProcessHandler({ inspect, log, newId: () => "no-decision" });
+});
+
+beforeEach(() => {
+  seen.length = 0;
+  errors = [];
+  answersEarly = false;
+  world.process = inspected;
+});
+
+afterAll(async () => {
+  await envoy.stop();
+  driver.close();
+  await world.close();
+});
+
+async function attack(steps: (call: RawCall) => Promise<void>, headers = {}): Promise<number | undefined> {
+  const channel = rawChannel({ url: `https://localhost:${port}`, caFile: world.caFile, headers });
+  const call = channel.open(method);
+  await steps(call);
+  const { code } = await call.done;
+  channel.close();
+  return code;
+}
+
+/** Every whole message that reached the driver, by the user that it names. */
+const users = (): unknown[] =>
+  seen.flatMap(({ body }) => framesIn(body())).map((bytes) => decodeRequest(bytes).user_context?.user_id);
+
+describe("what reaches the driver", () => {
+  it("is stamped, whatever the method and the headers claim", async () => {
+    for (const headers of [
+      {},
+      { ":method": "PUT", "x-http-method-override": "GET" },
+      { expect: "100-continue" },
+      { "content-type": "application/grpc-web" },
+    ]) {
+      await attack(async (call) => {
+        await call.write(claimed);
+        call.end();
+      }, headers);
+    }
+    expect(users()).toEqual(["alice@dev", "alice@dev", "alice@dev", "alice@dev"]);
+  });
+
+  it.each([false, true])("is nothing of what follows a refused message (driver answered before: %s)", async (early) => {
+    answersEarly = early;
+    const code = await attack(async (call) => {
+      await call.write(claimed);
+      await until(() => users().length === 1, { what: "the first message" });
+      await call.write(malformed);
+      await call.write(claimed);
+      call.end();
+    });
+    // A client that has had headers already gets a reset instead of a status.
+    expect(code).toBe(early ? undefined : 3);
+    await until(() => seen[0]?.closed === true, { what: "the end of the driver's stream" });
+    expect(users()).toEqual(["alice@dev"]);
+    expect(seen[0]?.ended).toBe(false);
+  });
+
+  it("is no whole request with trailers, nor one whose client vanishes", async () => {
+    const send = async (end: (session: ReturnType<typeof connect>) => void, trailers: boolean): Promise<void> => {
+      const session = connect(`https://localhost:${port}`, { ca: readFileSync(world.caFile) });
+      session.on("error", () => undefined);
+      const headers: OutgoingHttpHeaders = {
+        ":method": "POST",
+        ":path": `/spark.connect.SparkConnectService/${method}`,
+      };
+      const stream = session.request({ ...headers, "content-type": "application/grpc" }, { waitForTrailers: trailers });
+      stream.on("error", () => undefined);
+      stream.on("wantTrailers", () => stream.sendTrailers({ "x-late": "1" }));
+      const before = users().length;
+      stream.write(claimed);
+      await until(() => users().length > before, { what: "the message" });
+      if (trailers) stream.end();
+      end(session);
+      await until(() => seen.at(-1)?.closed === true, { what: "the end of the driver's stream" });
+      session.destroy();
+    };
+    await send(() => undefined, true);
+    await send((session) => session.destroy(), false);
+    expect(seen.map(({ ended }) => ended)).toEqual([false, false]);
+    expect(errors).toEqual([]);
+  });
+});
+
+describe("an inspection that breaks", () => {
+  const breaks: Readonly<Record<string, (call: ProcessCall) => void>> = {
+    "an empty answer": (call) => void call.write({}),
+    "an answer that replaces nothing": (call) => void call.write({ request_body: {} }),
+    "an error": (call) => void call.emit("error", { code: 13, details: "broken" }),
+    "the end of the server": () => void world.stopControl(),
+  };
+  it.each(Object.entries(breaks))("by %s lets nothing through", async (name, breakIt) => {
+    world.process = (call) => {
+      call.on("error", () => undefined);
+      call.on("data", (message) => {
+        if (message.request_headers === undefined) breakIt(call);
+        else call.write({ request_headers: {} });
+      });
+    };
+    const code = await attack(async (call) => {
+      await call.write(claimed);
+      await call.write(claimed);
+      call.end();
+    });
+    expect(code).toBe(14);
+    expect(users()).toEqual([]);
+    if (name === "the end of the server") await world.startControl();
+  });
+
+  // Not what we want, but what Envoy does, and no setting changes it: our own streams must never end with OK too early.
+  it("by an early end with OK lets the rest through unstamped", async () => {
+    world.process = (call) => {
+      call.on("error", () => undefined);
+      call.on("data", () => call.end());
+    };
+    await attack(async (call) => {
+      await call.write(claimed);
+      await until(() => seen.length === 1, { what: "the driver's stream" });
+      await call.write(claimed);
+      call.end();
+    });
+    expect(users()).toContain("mallory");
+  });
+});

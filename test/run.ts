@@ -1,0 +1,91 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+// `npm test`: all suites, one after the other, then one line about all of them. Arguments: names of suites to run only
+// those; anything else goes to vitest as it is (`npm test -- unit -t audit`).
+
+const suites = ["unit", "features", "e2e"] as const;
+
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly testResults: readonly {
+    readonly status: string;
+    readonly assertionResults: readonly { readonly status: string }[];
+  }[];
+}
+
+interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  /** Why it is a failure although no test failed; undefined where it is none. */
+  readonly fault: string | undefined;
+}
+
+let running: ChildProcess | undefined;
+let stopped = false;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => {
+    stopped = true;
+    running?.kill(signal);
+  });
+}
+
+async function runSuite(suite: string, args: readonly string[], folder: string): Promise<Outcome> {
+  const file = join(folder, `${suite}.json`);
+  const vitest = ["node_modules/vitest/vitest.mjs", "run", "--project", suite, "--passWithNoTests"];
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  running = spawn(process.execPath, [...vitest, ...reporters, ...args], { stdio: ["ignore", "inherit", "inherit"] });
+  const exit = await new Promise<number | string>((resolve, reject) => {
+    running?.once("error", reject).once("exit", (code, signal) => resolve(code ?? signal ?? "no exit code"));
+  });
+  if (!existsSync(file)) return { passed: 0, failed: 0, skipped: 0, fault: `vitest gave no report (${exit})` };
+  const report = JSON.parse(readFileSync(file, "utf8")) as Report;
+  // A file that cannot be loaded, or whose preparation fails, has no failing tests: it counts as one.
+  const broken = report.testResults.filter(
+    (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
+  );
+  const failed = report.numFailedTests + broken.length;
+  return {
+    passed: report.numPassedTests,
+    failed,
+    skipped: report.numPendingTests + report.numTodoTests,
+    fault: exit !== 0 && failed === 0 ? `vitest ended with ${exit} (unhandled errors?)` : undefined,
+  };
+}
+
+const given = process.argv.slice(2);
+const named = suites.filter((suite) => given.includes(suite));
+const rest = given.filter((arg) => !(suites as readonly string[]).includes(arg));
+const folder = mkdtempSync(join(tmpdir(), "gatehouse-test-"));
+const total = { passed: 0, failed: 0, skipped: 0 };
+const faults: string[] = [];
+try {
+  for (const suite of named.length > 0 ? named : suites) {
+    if (stopped) break;
+    const outcome = await runSuite(suite, rest, folder);
+    total.passed += outcome.passed;
+    total.failed += outcome.failed;
+    total.skipped += outcome.skipped;
+    const executed = outcome.passed + outcome.failed;
+    if (outcome.fault !== undefined) {
+      faults.push(`${suite}: ${outcome.fault}`);
+      total.failed += 1;
+    }
+    // With arguments a suite may have nothing that fits them; without, an empty suite means that it was not found.
+    if (executed === 0 && rest.length === 0) faults.push(`${suite}: no test was executed`);
+  }
+} finally {
+  rmSync(folder, { recursive: true });
+}
+if (stopped) faults.push("interrupted");
+if (total.passed + total.failed === 0) faults.push("no test was executed");
+for (const fault of faults) process.stderr.write(`${fault}\n`);
+const skipped = total.skipped === 0 ? "" : `, ${total.skipped} skipped`;
+process.stdout.write(`${total.passed} passed, ${total.failed} failed${skipped}\n`);
+process.exitCode = total.failed > 0 || faults.length > 0 ? 1 : 0;
