@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync, statSync, unlinkSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, createServer, type ListenOptions } from "node:net";
 import { dirname } from "node:path";
 import {
   type ChannelOptions,
+  type ConnectionInjector,
   Server,
   ServerCredentials,
   type ServiceDefinition,
@@ -45,25 +46,62 @@ export async function startControlServer(options: ControlServerOptions): Promise
   if (options.address.startsWith("unix:")) await prepareSocket(options.address.slice("unix:".length));
   const server = new Server(channelOptions(options));
   for (const { definition, implementation } of options.services) server.addService(definition, implementation);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(options.address, credentials, (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(new Error(`cannot listen on ${options.address}: ${error.message}`, { cause: error }));
-    });
-  });
+  const listening = await listen(options.address, server.createConnectionInjector(credentials));
   return {
-    address: options.address.startsWith("unix:") ? options.address : options.address.replace(/:\d+$/, `:${port}`),
+    address: options.address.startsWith("unix:") ? options.address : options.address.replace(/:\d+$/, `:${listening.port}`),
     drain: () =>
       new Promise((resolve, reject) => {
+        void listening.end();
         server.tryShutdown((error) => (error === undefined ? resolve() : reject(error)));
       }),
     // forceShutdown tells nobody when it is done; the shutdown that it speeds up does.
-    close: () =>
-      new Promise((resolve) => {
+    close: async () => {
+      const closed = listening.end();
+      await new Promise<void>((resolve) => {
         server.tryShutdown(() => resolve());
         server.forceShutdown();
-      }),
+      });
+      await closed;
+    },
   };
+}
+
+interface Listening {
+  /** 0 for a Unix socket. */
+  readonly port: number;
+  /** Takes no more connections; resolves when the last one has ended. */
+  end(): Promise<void>;
+}
+
+/**
+ * Listens for the gRPC server, because its own listening has no TCP keepalive, and its HTTP/2 keepalive cuts the calls of
+ * a server that drains (a session that was closed refuses to send a PING, which passes for a dead peer). An Envoy whose
+ * machine is gone is noticed after 20 s and ten probes, and its calls end; Envoy pings us by itself.
+ */
+async function listen(address: string, injector: ConnectionInjector): Promise<Listening> {
+  const server = createServer({ keepAlive: true, keepAliveInitialDelay: 20_000 }, (socket) =>
+    injector.injectConnection(socket),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) => reject(new Error(`cannot listen on ${address}: ${cause.message}`, { cause })));
+    server.listen(listenOptions(address), resolve);
+  });
+  const bound = server.address();
+  let closed: Promise<void> | undefined;
+  return {
+    port: bound === null || typeof bound === "string" ? 0 : bound.port,
+    end() {
+      closed ??= new Promise((resolve) => void server.close(() => resolve()));
+      return closed;
+    },
+  };
+}
+
+function listenOptions(address: string): ListenOptions {
+  if (address.startsWith("unix:")) return { path: address.slice("unix:".length) };
+  const [, host, port] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(address) ?? [];
+  if (host === undefined) throw new Error(`${address} is neither unix:/path nor host:port`);
+  return { host, port: Number(port) };
 }
 
 function channelOptions(options: ControlServerOptions): ChannelOptions {
@@ -72,10 +110,6 @@ function channelOptions(options: ControlServerOptions): ChannelOptions {
     "grpc.max_send_message_length": 4 * 1024 * 1024,
     "grpc.max_concurrent_streams": options.maxConcurrentStreams ?? 4096,
     "grpc-node.flow_control_window": 64 * 1024,
-    // A dead Envoy (its machine is gone) is noticed and its calls end; Envoy pings us by itself.
-    "grpc.keepalive_time_ms": 20_000,
-    "grpc.keepalive_timeout_ms": 10_000,
-    "grpc.keepalive_permit_without_calls": 1,
   };
 }
 

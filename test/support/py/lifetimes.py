@@ -6,6 +6,7 @@ stop_streams         stops the streaming queries of the Connect session that the
 outlive FILE         both at once; when FILE.try exists it tries to begin something new and says what came of it
 """
 
+import gc
 import json
 import os
 import sys
@@ -16,6 +17,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from steps import one_line
+
+# PySpark 4.1 can hang when the collector drops a session on a gRPC thread: closing it there waits for calls of that thread.
+gc.disable()
 
 
 def say(step, result):

@@ -5,6 +5,7 @@ request that says when it is well under way prints {"step": "<id> begun"} then. 
 connection URL comes from the environment (GATEHOUSE_URL), because it holds a token.
 """
 
+import gc
 import json
 import os
 import sys
@@ -13,6 +14,9 @@ import time
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+
+# PySpark 4.1 can hang when the collector drops a session on a gRPC thread: closing it there waits for calls of that thread.
+gc.disable()
 
 WORK = {}
 printing = threading.Lock()

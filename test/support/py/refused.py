@@ -3,11 +3,15 @@
 Prints one JSON line for each: {"step": name, "result": {"rows"} or {"type", "text", "condition"}, "seconds"}.
 """
 
+import gc
 import json
 import os
 import time
 
 from pyspark.sql import SparkSession
+
+# PySpark 4.1 can hang when the collector drops a session on a gRPC thread: closing it there waits for calls of that thread.
+gc.disable()
 
 for name, url in json.loads(os.environ["GATEHOUSE_URLS"]).items():
     begun = time.monotonic()

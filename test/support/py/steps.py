@@ -4,6 +4,7 @@ The connection URL comes from the environment (GATEHOUSE_URL), never from the ar
 Steps run in the order of the arguments, on one Spark session; a failing step does not stop the others.
 """
 
+import gc
 import json
 import os
 import sys
@@ -13,6 +14,9 @@ import time
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+
+# PySpark 4.1 can hang when the collector drops a session on a gRPC thread: closing it there waits for calls of that thread.
+gc.disable()
 
 STEPS = {}
 
