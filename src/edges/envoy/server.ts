@@ -48,7 +48,9 @@ export async function startControlServer(options: ControlServerOptions): Promise
   for (const { definition, implementation } of options.services) server.addService(definition, implementation);
   const listening = await listen(options.address, server.createConnectionInjector(credentials));
   return {
-    address: options.address.startsWith("unix:") ? options.address : options.address.replace(/:\d+$/, `:${listening.port}`),
+    address: options.address.startsWith("unix:")
+      ? options.address
+      : options.address.replace(/:\d+$/, `:${listening.port}`),
     drain: () =>
       new Promise((resolve, reject) => {
         void listening.end();
