@@ -40,7 +40,25 @@ export interface DriverRuntime {
   start(request: StartRequest): Promise<void>;
   /** Ends that incarnation. Resolves when it is gone; also when it was gone already or was replaced. */
   stop(ref: DriverRef, why: Draining["reason"]): Promise<void>;
-  /** Records on the driver itself what must survive a restart of Gatehouse. */
+  /**
+   * Whether this replica may order stops now: it leads, and what the watch reported is current. Asked before every step
+   * of the reaper. Local: always.
+   */
+  mayStop(): boolean;
+  /**
+   * What an operator should know, a line each: why facts may be out of date, what cannot be read. Empty when all is well;
+   * decisions go on from the last catalog in any case.
+   */
+  faults(): readonly string[];
+  /**
+   * Whether other replicas record on the same drivers: then `Driver.recorded` holds what only they saw, and a later value
+   * of it is news about the driver's use. Local: false.
+   */
+  readonly shared: boolean;
+  /**
+   * Records on the driver itself what must survive a restart of Gatehouse. Where `shared`, what other replicas recorded
+   * is kept: see `sessions/activity-merge.ts`.
+   */
   record(
     ref: DriverRef,
     state: { readonly activity: ActivityRecord; readonly draining: Draining | undefined },

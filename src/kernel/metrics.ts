@@ -67,6 +67,22 @@ export const metricSpecs = {
     help: "Audit records by kind and outcome.",
     labels: ["kind", "outcome"],
   },
+  gatehouse_kubernetes_requests_total: {
+    type: "counter",
+    help: "Requests to the Kubernetes API by verb (get, list, watch, create, patch, update, delete), resource and HTTP status (0: no answer).",
+    labels: ["verb", "resource", "code"],
+  },
+  gatehouse_kubernetes_events_total: {
+    type: "counter",
+    help: "Watch events received, by resource and type.",
+    labels: ["resource", "type"],
+  },
+  gatehouse_kubernetes_relists_total: {
+    type: "counter",
+    help: "Full lists after the first one, by resource and cause.",
+    labels: ["resource", "cause"],
+  },
+  gatehouse_leader: { type: "gauge", help: "1 while this replica leads: it alone starts and stops drivers.", labels: [] },
   gatehouse_access_log_streams: { type: "gauge", help: "Connected access log streams.", labels: [] },
 } as const satisfies Record<string, MetricSpec>;
 

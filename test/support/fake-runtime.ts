@@ -60,6 +60,9 @@ export function createFakeRuntime(sink: DriverSink, clock: Clock): FakeRuntime {
     return fake.put({ ...driver, ...to });
   };
   const fake: FakeRuntime = {
+    shared: false,
+    mayStop: () => true,
+    faults: () => [],
     starts: [],
     stops: [],
     records: [],

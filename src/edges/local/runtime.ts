@@ -49,6 +49,9 @@ export function createLocalRuntime(options: LocalRuntimeOptions): DriverRuntime 
     });
   };
   return {
+    shared: false,
+    mayStop: () => true,
+    faults: () => [],
     async watch(sink, signal) {
       await opened();
       await watch(world, sink, AbortSignal.any([signal, closing.signal]));
