@@ -17,6 +17,12 @@ export interface DriverRef {
   readonly uid: string;
 }
 
+/** What is recorded on a driver in one write. */
+export interface RecordedState {
+  readonly activity: ActivityRecord;
+  readonly draining: Draining | "keep" | undefined;
+}
+
 /** Where a runtime reports what it sees. Calls come in order for one driver; each carries the whole new value. */
 export interface DriverSink {
   upsert(driver: Driver): void;
@@ -58,11 +64,14 @@ export interface DriverRuntime {
   /**
    * Records on the driver itself what must survive a restart of Gatehouse. Where `shared`, what other replicas recorded
    * is kept: see `sessions/activity-merge.ts`.
+   *
+   * `draining: "keep"` leaves the drain as it is on the driver when the write takes place; it is never part of what is
+   * written. So whoever records activity, any replica, cannot take back a drain that it has not seen yet. A value sets the
+   * drain and undefined ends it, whatever is there: only a replica that `mayStop` asks for that, and the order rejects,
+   * with nothing written, where its term has ended before the write. Resolves when written; also when the driver is gone.
+   * @throws Error when it could not be written, or when that is not known
    */
-  record(
-    ref: DriverRef,
-    state: { readonly activity: ActivityRecord; readonly draining: Draining | undefined },
-  ): Promise<void>;
+  record(ref: DriverRef, state: RecordedState): Promise<void>;
   /** Lets go of watches and timers; drivers keep running unless the runtime is configured to end them. */
   close(): Promise<void>;
 }

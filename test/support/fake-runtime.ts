@@ -12,7 +12,7 @@ export interface FakeRuntime extends DriverRuntime {
   readonly records: {
     readonly uid: string;
     readonly activity: ActivityRecord;
-    readonly draining: Draining | undefined;
+    readonly draining: Draining | "keep" | undefined;
   }[];
   /** What the next orders do; an error makes them fail. */
   startError: Error | undefined;
@@ -105,12 +105,13 @@ export function createFakeRuntime(sink: DriverSink, clock: Clock): FakeRuntime {
       if (error !== undefined) throw error;
       fake.gone(ref.uid, "stopped");
     },
-    async record(ref, { activity, draining }) {
-      fake.records.push({ uid: ref.uid, activity, draining });
+    async record(ref, { activity, draining: asked }) {
+      fake.records.push({ uid: ref.uid, activity, draining: asked });
       await Promise.resolve();
       if (fake.recordError !== undefined) throw fake.recordError;
       const driver = drivers.get(ref.uid);
       if (driver === undefined) return;
+      const draining = asked === "keep" ? driver.draining : asked;
       const phase =
         driver.phase === "ready" || driver.phase === "draining" ? (draining ? "draining" : "ready") : driver.phase;
       fake.put({ ...driver, recorded: activity, draining, phase });

@@ -69,7 +69,7 @@ export function createLocalRuntime(options: LocalRuntimeOptions): DriverRuntime 
       await opened();
       const entry = find(world, ref);
       if (entry === undefined || entry.failure !== undefined || entry.ending !== undefined) return;
-      persist(world, entry, { recorded: activity, draining });
+      persist(world, entry, { recorded: activity, ...(draining === "keep" ? {} : { draining }) });
       report(world, entry);
     },
     async close() {

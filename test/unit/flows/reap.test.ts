@@ -286,7 +286,7 @@ describe("stopping by order", () => {
     expect(world.registry.byKey(aKey("app"))).toBeUndefined();
     await stop;
     expect(alive(world)).toBe(false);
-    expect(world.runtime.records.at(-1)?.draining?.reason).toBe("deleted");
+    expect(world.runtime.records.at(-1)?.draining).toMatchObject({ reason: "deleted" });
     expect(world.records[0]).toMatchObject({ action: "stop", reason: "deleted", decision_id: "decision-9" });
     await world.reaper.stopDriver("uid-1", "deleted");
     expect(world.runtime.stops).toHaveLength(1);
