@@ -19,7 +19,13 @@ export interface DriverRef {
 
 /** What is recorded on a driver in one write. */
 export interface RecordedState {
+  /** What this replica knows now. */
   readonly activity: ActivityRecord;
+  /**
+   * What `activity` grew from: the difference between the two is what this replica adds to, or takes from, what is there.
+   * The runtime keeps no base of its own. Absent: nothing was recorded before, all of `activity` is added.
+   */
+  readonly base?: ActivityRecord | undefined;
   readonly draining: Draining | "keep" | undefined;
 }
 
@@ -63,7 +69,7 @@ export interface DriverRuntime {
   readonly shared: boolean;
   /**
    * Records on the driver itself what must survive a restart of Gatehouse. Where `shared`, what other replicas recorded
-   * is kept: see `sessions/activity-merge.ts`.
+   * is kept: `base`, `activity` and what is there are merged (`sessions/activity-merge.ts`) in each attempt anew.
    *
    * `draining: "keep"` leaves the drain as it is on the driver when the write takes place; it is never part of what is
    * written. So whoever records activity, any replica, cannot take back a drain that it has not seen yet. A value sets the
