@@ -6,6 +6,8 @@ export interface ApiCall {
   readonly body?: unknown;
   /** With PATCH: a merge patch (default), or the operations of a JSON patch. */
   readonly patch?: "merge" | "json";
+  /** What the answer's body is; default "json". "text": a pod's log, and the call resolves with a string. */
+  readonly answer?: "json" | "text";
   readonly signal?: AbortSignal;
 }
 
@@ -15,6 +17,8 @@ export interface WatchCall {
   readonly path: string;
   readonly query: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly signal: AbortSignal;
+  /** Called once, when the server has accepted the watch: events may be long in coming. */
+  onOpen?(): void;
   /** Called in order, before the next line is read. */
   onEvent(type: WatchType, object: unknown): void;
 }
