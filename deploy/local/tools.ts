@@ -47,7 +47,7 @@ const neededBytes = 3_000_000_000;
  * @throws InstallError whose message is the one line to show
  */
 export async function ensureTools(wanted: readonly OptionalTool[], progress: Progress): Promise<Tools> {
-  const cache = resolve(process.env["GATEHOUSE_CACHE"] ?? join(repositoryRoot, ".cache"));
+  const cache = cacheFolder();
   const tools = join(cache, "tools");
   const plan = makePlan({ cache, tools, repository: repositoryRoot });
   const list = [plan.java, plan.envoy, plan.spark41];
@@ -71,6 +71,23 @@ export async function ensureTools(wanted: readonly OptionalTool[], progress: Pro
       : undefined,
     xdsProtos: wanted.includes("xdsProtos") ? installedFolder(tools, plan.xdsProtos) : undefined,
   };
+}
+
+/**
+ * Installs the installer alone, for what is not one of the tools.
+ * @returns the interpreter whose pip it is, for `pipInstall`
+ * @throws InstallError
+ */
+export async function ensureInstaller(cache: string, progress: Progress): Promise<string> {
+  const tools = join(cache, "tools");
+  const plan = makePlan({ cache, tools, repository: repositoryRoot });
+  if (!isInstalled(tools, plan.pip)) await installAll({ cache, tools, plan, list: [plan.pip], progress });
+  return join(installedFolder(tools, plan.pip), "bin/python");
+}
+
+/** Where all that is installed or built lies. */
+export function cacheFolder(): string {
+  return resolve(process.env["GATEHOUSE_CACHE"] ?? join(repositoryRoot, ".cache"));
 }
 
 interface Job {
