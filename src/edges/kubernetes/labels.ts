@@ -11,6 +11,8 @@ export const label = {
   owner: "gatehouse.dev/owner-hash",
   /** "user" or "group". */
   share: "gatehouse.dev/share-level",
+  /** On executors, which never have `driver`: the name of the driver that they work for. */
+  executorOf: "gatehouse.dev/executor-of",
   /** "true" on pods of drivers that others started and that Gatehouse shall serve. */
   discover: "gatehouse.dev/discover",
 } as const;
@@ -34,10 +36,14 @@ export const annotation = {
   activity: "gatehouse.dev/activity",
   /** `{reason, since}`, as JSON; absent while the driver takes new work. */
   draining: "gatehouse.dev/draining",
+  /** Which pod of the main object was the first to be ready: `podIncarnation`. Another one later is another incarnation. */
+  pod: "gatehouse.dev/pod",
   /** For people: when the maximum lifetime ends, RFC 3339. */
   expiresAt: "gatehouse.dev/expires-at",
   /** Hash of the template that the object was made from: differs where the profile has changed since. */
   template: "gatehouse.dev/template",
+  /** On plain pods: the template of the executors' pods, as JSON, which the pod gets as a file. */
+  executorTemplate: "gatehouse.dev/executor-template",
 } as const;
 
 /** What a start writes on the main object. Never changed afterwards. */

@@ -72,6 +72,7 @@ export interface PodCondition {
 
 export interface ContainerStatus {
   readonly name: string;
+  readonly image?: string;
   readonly ready?: boolean;
   readonly restartCount?: number;
   readonly state?: ContainerState;
@@ -81,7 +82,12 @@ export interface ContainerStatus {
 export interface ContainerState {
   readonly waiting?: { readonly reason?: string; readonly message?: string };
   readonly running?: { readonly startedAt?: string };
-  readonly terminated?: { readonly exitCode: number; readonly reason?: string; readonly message?: string };
+  readonly terminated?: {
+    readonly exitCode: number;
+    readonly reason?: string;
+    readonly message?: string;
+    readonly finishedAt?: string;
+  };
 }
 
 export interface Secret extends KubeObject {
@@ -90,6 +96,7 @@ export interface Secret extends KubeObject {
   /** Values as they are; only written. */
   readonly stringData?: Readonly<Record<string, string>>;
   readonly type?: string;
+  readonly immutable?: boolean;
 }
 
 export interface KubeEvent extends KubeObject {
@@ -98,6 +105,8 @@ export interface KubeEvent extends KubeObject {
   readonly reason?: string;
   readonly message?: string;
   readonly lastTimestamp?: string;
+  /** How often it was seen. */
+  readonly count?: number;
 }
 
 export interface Lease extends KubeObject {
