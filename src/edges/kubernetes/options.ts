@@ -32,6 +32,22 @@ export interface KubernetesProfile {
   readonly executorMemoryOverhead: string | undefined;
   readonly driver: PodSettings;
   readonly executor: PodSettings;
+  /** User id of the driver's and the executors' containers: not 0. 185 in Spark's own images. */
+  readonly runAsUser: number;
+  /** Names executors' pods, at most 30 characters; undefined: the driver's name. */
+  readonly executorPodNamePrefix: string | undefined;
+  /** undefined, here and below: Spark's own default. */
+  readonly adaptiveExecution: boolean | undefined;
+  readonly coalescePartitions: boolean | undefined;
+  /** Where Spark writes event logs, such as "s3a://bucket/logs"; undefined: it writes none. */
+  readonly eventLogDir: string | undefined;
+  /** The largest request message that the Connect server takes. */
+  readonly grpcMaxMessageBytes: number | undefined;
+  readonly arrowMaxBatchBytes: number | undefined;
+  /** When the Connect server forgets a session without calls. */
+  readonly connectSessionTimeoutMs: number | undefined;
+  /** For the Java of the driver and of the executors; the heap cannot be set here. */
+  readonly javaOptions: string | undefined;
   /** Laid over our defaults and over what the keys of the profile say; what decides on address and token cannot be set. */
   readonly sparkConf: Readonly<Record<string, string>>;
   /** Whether a driver may run without a token of its own: Spark before 4.0 has none. */
@@ -72,6 +88,8 @@ export interface KubernetesRuntimeOptions {
   /** Drivers at once, failed ones not counted. */
   readonly maxDrivers: number;
   readonly startTimeoutMs: number;
+  /** How long a pod may be unschedulable before its start has failed. ms; default 10,000. */
+  readonly unschedulableGraceMs: number;
   /** How long a failed start is still reported before its objects are deleted. ms */
   readonly failureMemoryMs: number;
   /** Kubernetes' propagation policy when a driver is deleted. */

@@ -1,0 +1,126 @@
+import { ownerHash } from "./hash.ts";
+import { annotation, label, tokenKey } from "./labels.ts";
+import type { ObjectMeta } from "./objects.ts";
+import type { KubernetesProfile, PodSettings } from "./options.ts";
+import { templateHash } from "./template-hash.ts";
+import type { TemplateInput } from "./template-input.ts";
+
+type Texts = Readonly<Record<string, string>>;
+
+/** Labels and annotations with this start are ours: a profile cannot set them. */
+const ownPrefix = "gatehouse.dev/";
+
+export const connectServer = "org.apache.spark.sql.connect.service.SparkConnectServer";
+/** Of the driver's port, in its pod. */
+export const portName = "spark-connect";
+
+const foreign = (texts: Texts): Texts =>
+  Object.fromEntries(Object.entries(texts).filter(([name]) => !name.startsWith(ownPrefix)));
+
+/** By these a driver's pod is found, whoever made it. */
+export function driverLabels({ name, profileName, installation, facts }: TemplateInput): Texts {
+  return {
+    [label.installation]: installation,
+    [label.driver]: name,
+    [label.profile]: profileName,
+    [label.owner]: ownerHash(facts.owner),
+  };
+}
+
+/** Executors are known as ours, but never taken for the driver. */
+function executorLabels(input: TemplateInput): Texts {
+  const { [label.driver]: driver = "", ...rest } = driverLabels(input);
+  return { ...rest, [label.executorOf]: driver };
+}
+
+/** The main object's metadata. `pod`: where the main object is itself the driver's pod. */
+export function mainMetadata(input: TemplateInput, pod?: PodSettings): ObjectMeta {
+  const { facts, factsText, name, profile } = input;
+  return {
+    name,
+    namespace: facts.namespace,
+    labels: {
+      ...foreign(pod?.labels ?? {}),
+      ...driverLabels(input),
+      [label.share]: facts.sharedWithGroups.length > 0 ? "group" : "user",
+    },
+    annotations: {
+      ...foreign(pod?.annotations ?? {}),
+      [annotation.facts]: factsText,
+      [annotation.session]: `${facts.namespace}/${facts.app}`,
+      [annotation.owner]: facts.owner,
+      [annotation.expiresAt]: new Date(facts.createdAt + profile.maxTtlMs).toISOString(),
+      [annotation.template]: templateHash(profile),
+    },
+  };
+}
+
+/** The token comes from a Secret that is made after this object; until it is there, kubelet waits. */
+export function tokenEnvironment({ facts: { tokenSecret } }: TemplateInput): readonly object[] {
+  if (tokenSecret === undefined) return [];
+  return [
+    {
+      name: "SPARK_CONNECT_AUTHENTICATE_TOKEN",
+      valueFrom: { secretKeyRef: { name: tokenSecret, key: tokenKey } },
+    },
+  ];
+}
+
+export const readiness = { tcpSocket: { port: portName }, periodSeconds: 2, timeoutSeconds: 1, failureThreshold: 3 };
+
+/** What the "restricted" pod security standard asks for. */
+export const containerSecurity = { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } };
+
+/** The id is given as a number: kubelet cannot tell whether a user that an image gives by name is root. */
+function podSecurity({ runAsUser }: KubernetesProfile): object {
+  return {
+    runAsNonRoot: true,
+    runAsUser,
+    // So that it may write to its volumes.
+    fsGroup: runAsUser,
+    seccompProfile: { type: "RuntimeDefault" },
+  };
+}
+
+/** Where a role's pods run and as whom, as parts of a PodSpec. */
+export function placement(profile: KubernetesProfile, settings: PodSettings): Readonly<Record<string, unknown>> {
+  const { serviceAccount, nodeSelector, tolerations } = settings;
+  const secrets = profile.imagePullSecrets.map((name) => ({ name }));
+  return {
+    ...(serviceAccount === undefined ? {} : { serviceAccountName: serviceAccount }),
+    ...(Object.keys(nodeSelector).length === 0 ? {} : { nodeSelector }),
+    ...(tolerations.length === 0 ? {} : { tolerations }),
+    ...(secrets.length === 0 ? {} : { imagePullSecrets: secrets }),
+    // Services of the namespace become variables otherwise, some of which Spark would read as its own.
+    enableServiceLinks: false,
+    securityContext: podSecurity(profile),
+  };
+}
+
+/** Template of the driver's pod for operators: Spark lays what it decides over it. */
+export function driverTemplate(input: TemplateInput, container: object): object {
+  const { profile } = input;
+  return {
+    metadata: {
+      labels: { ...foreign(profile.driver.labels), ...driverLabels(input) },
+      annotations: foreign(profile.driver.annotations),
+    },
+    spec: { ...placement(profile, profile.driver), containers: [container] },
+  };
+}
+
+/** Template of the executors' pods: they have no use for the API, so they get no token for it. */
+export function executorTemplate(input: TemplateInput): object {
+  const { profile } = input;
+  return {
+    metadata: {
+      labels: { ...foreign(profile.executor.labels), ...executorLabels(input) },
+      annotations: foreign(profile.executor.annotations),
+    },
+    spec: {
+      ...placement(profile, profile.executor),
+      automountServiceAccountToken: false,
+      containers: [{ name: "spark-kubernetes-executor", securityContext: containerSecurity }],
+    },
+  };
+}
