@@ -2,8 +2,8 @@ import type { DriverKind } from "./kinds.ts";
 import { label } from "./labels.ts";
 import type { ContainerStatus, DriverResource, Pod, Stored } from "./objects.ts";
 
-/** Spark's own name for the driver's container; operators use it too. */
-const sparkContainer = "spark-kubernetes-driver";
+/** The name that Spark and the operators give the driver's container, and ours in plain pods. */
+const sparkContainers = ["spark-kubernetes-driver", "spark-driver"];
 
 /**
  * The pod of a main object, among the pods of its namespace: the object itself for a plain pod; else what the operator's
@@ -19,7 +19,7 @@ export function podOf(
   main: Stored<DriverResource> | Stored<Pod>,
   pods: readonly Stored<Pod>[],
 ): Stored<Pod> | undefined {
-  if (kind === "pod") return main as Stored<Pod>;
+  if (kind === "pod") return main;
   const owned = pods.filter((pod) => isOwned(pod, main));
   switch (kind) {
     case "spark-application":
@@ -64,11 +64,15 @@ function attemptOf({ metadata }: Stored<Pod>, name: string): number | undefined 
   return byLabel ? -1 : undefined;
 }
 
-/** The state of the container that Spark runs in: the one of Spark's name, else the first of the pod's specification. */
+/** The state of the container that Spark runs in: the one of a known name, else the first of the pod's specification. */
 export function driverContainer(pod: Pod): ContainerStatus | undefined {
   const statuses = pod.status?.containerStatuses ?? [];
   const byName = (name: unknown) => statuses.find((status) => status.name === name);
-  return byName(sparkContainer) ?? byName(pod.spec?.containers?.[0]?.["name"]) ?? statuses[0];
+  return (
+    statuses.find(({ name }) => sparkContainers.includes(name)) ??
+    byName(pod.spec?.containers?.[0]?.["name"]) ??
+    statuses[0]
+  );
 }
 
 /** Names one life of a pod's driver: the pod's UID, and `-r<n>` once its container was restarted n times. */

@@ -1,0 +1,133 @@
+import type { ActivityRecord, DetachedOperation } from "./activity-record.ts";
+import { activityLimits, unlisted } from "./activity-state.ts";
+import type { BusyCause, IdlenessRules, Usage } from "./idleness.ts";
+
+/**
+ * The record that several replicas keep together, after one of them has news. What I had when I wrote last and do not have
+ * any more is removed; what others wrote stays; what I have is there. Nothing that keeps a driver busy is lost to a limit:
+ * what finds no place counts under {@link unlisted}.
+ * @param there the record as it stands now
+ * @param minePrevious what I brought to my last write that took effect or, before the first one, the record that I
+ *   restored from; undefined where there is neither. Not what the merge made of it.
+ * @param mine what I know now
+ */
+export function mergeActivity(
+  there: ActivityRecord | undefined,
+  minePrevious: ActivityRecord | undefined,
+  mine: ActivityRecord,
+): ActivityRecord {
+  const recordedAt = latest(there?.recordedAt, mine.recordedAt);
+  return {
+    v: 1,
+    lastActive: Math.max(mine.lastActive, there?.lastActive ?? mine.lastActive),
+    ...(recordedAt === undefined ? {} : { recordedAt }),
+    streamingQueries: mergeQueries(there?.streamingQueries ?? {}, minePrevious?.streamingQueries ?? {}, mine),
+    detached: mergeDetached(there?.detached ?? [], minePrevious?.detached ?? [], mine.detached),
+    connectSessions: mergeSessions(there?.connectSessions ?? [], minePrevious?.connectSessions ?? [], mine),
+  };
+}
+
+function latest(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.max(a, b);
+}
+
+type Counts = Readonly<Record<string, number>>;
+
+/** Others' share of a count is what is there less what I had put there; at least what I have stays. */
+function mergeQueries(there: Counts, minePrevious: Counts, { streamingQueries: mine }: ActivityRecord): Counts {
+  const merged = new Map<string, number>();
+  // Mine first: where there is no room, others' give way, who know them one by one.
+  for (const session of new Set([...Object.keys(mine), ...Object.keys(there)])) {
+    const own = of(mine, session);
+    const count = Math.max(own, of(there, session) - of(minePrevious, session) + own);
+    if (count > 0) merged.set(session, count);
+  }
+  const named = [...merged.keys()].filter((session) => session !== unlisted);
+  for (const session of named.slice(activityLimits.streamingSessions)) {
+    // The greatest, not the sum: who knows it one by one writes it again, and it must not grow by that.
+    merged.set(unlisted, Math.max(merged.get(session) ?? 0, merged.get(unlisted) ?? 0));
+    merged.delete(session);
+  }
+  return Object.fromEntries(merged);
+}
+
+const of = (counts: Counts, session: string): number => (Object.hasOwn(counts, session) ? (counts[session] ?? 0) : 0);
+
+/** One that I dropped stays where somebody was attached to it after I had written it: then I do not know of its last use. */
+function mergeDetached(
+  there: readonly DetachedOperation[],
+  minePrevious: readonly DetachedOperation[],
+  mine: readonly DetachedOperation[],
+): readonly DetachedOperation[] {
+  const had = byId(minePrevious);
+  const merged = byId(mine);
+  const kept = there.filter(({ operationId, lastAttached }) => {
+    const before = had.get(operationId);
+    return merged.has(operationId) || before === undefined || lastAttached > before.lastAttached;
+  });
+  for (const operation of kept.toSorted((a, b) => b.lastAttached - a.lastAttached)) attach(merged, operation);
+  const named = [...merged.values()].filter(({ operationId }) => operationId !== unlisted);
+  for (const { operationId, lastAttached } of named.slice(activityLimits.operations)) {
+    merged.delete(operationId);
+    attach(merged, { operationId: unlisted, connectSession: "", lastAttached });
+  }
+  return [...merged.values()];
+}
+
+function byId(operations: readonly DetachedOperation[]): Map<string, DetachedOperation> {
+  const found = new Map<string, DetachedOperation>();
+  for (const operation of operations) attach(found, operation);
+  return found;
+}
+
+function attach(operations: Map<string, DetachedOperation>, operation: DetachedOperation): void {
+  const known = operations.get(operation.operationId);
+  const lastAttached = Math.max(operation.lastAttached, known?.lastAttached ?? operation.lastAttached);
+  operations.set(operation.operationId, { ...(known ?? operation), lastAttached });
+}
+
+/** Others' before mine, each in their order. Where there are too many, each keeps half and what the other leaves free. */
+function mergeSessions(
+  there: readonly string[],
+  minePrevious: readonly string[],
+  { connectSessions }: ActivityRecord,
+): readonly string[] {
+  const limit = activityLimits.connectSessions;
+  const own = new Set(connectSessions);
+  const dropped = new Set(minePrevious);
+  const others = [...new Set(there)].filter((session) => !own.has(session) && !dropped.has(session));
+  const placesOfOthers = Math.min(others.length, Math.max(limit / 2, limit - own.size));
+  return [...others.slice(others.length - placesOfOthers), ...[...own].slice(-Math.max(0, limit - placesOfOthers))];
+}
+
+/** What the way of a write may add before others see it: its own limit, and a few tries. ms */
+const writeSlackMs = 10_000;
+
+/**
+ * A replica's own knowledge of a driver's use, widened by what all replicas recorded.
+ *
+ * Every replica writes at most every `unrecordedMs` while it sees use, counted from the last record that it knows of. So for
+ * so long after a record was written another replica may have seen what is in no record yet: nothing is proved (`unproven`).
+ * Once that time is over and no newer record came, the record is complete and `lastActive` is exact. It is not moved
+ * ahead for the time in between: the mark of a drain is a record too, and would then count as use that ends the drain.
+ * @param recorded the driver's record as this replica sees it now
+ * @param now ms since the epoch
+ * @param unrecordedMs see `flows/persist-activity.ts`
+ */
+export function withRecorded(
+  usage: Usage,
+  recorded: ActivityRecord | undefined,
+  now: number,
+  rules: IdlenessRules,
+  unrecordedMs: number,
+): Usage {
+  if (recorded === undefined) return usage;
+  const busy = new Set<BusyCause>(usage.busy);
+  const attached = Math.max(...recorded.detached.map(({ lastAttached }) => lastAttached));
+  if (now - attached < rules.detachedGraceMs) busy.add("detached");
+  if (Object.values(recorded.streamingQueries).some((count) => count > 0)) busy.add("streaming_query");
+  const writtenAt = recorded.recordedAt ?? recorded.lastActive;
+  if (now - writtenAt < unrecordedMs + writeSlackMs) busy.add("unproven");
+  return { busy: [...busy], lastActive: Math.max(usage.lastActive, Math.min(now, recorded.lastActive)) };
+}
