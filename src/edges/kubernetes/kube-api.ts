@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Metrics } from "../../kernel/metrics.ts";
 import { type ApiCall, ApiError, type KubeApi, type WatchCall, type WatchType } from "./api.ts";
@@ -116,7 +117,11 @@ function timeLimit(caller: AbortSignal | undefined, timeoutMs: number): TimeLimi
   }, timeoutMs);
   const giveUp = () => controller.abort();
   if (caller?.aborted === true) giveUp();
-  caller?.addEventListener("abort", giveUp, { once: true });
+  if (caller !== undefined) {
+    // One term's signal may carry many requests at once: no sign of a leak.
+    setMaxListeners(0, caller);
+    caller.addEventListener("abort", giveUp, { once: true });
+  }
   const lift = () => clearTimeout(timer);
   return {
     signal: controller.signal,

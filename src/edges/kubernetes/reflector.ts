@@ -218,7 +218,7 @@ function change<T>(work: Work<T>, kind: ReflectorKind, message: string | undefin
   const since = state.kind === kind ? state.since : options.clock.now();
   work.state = { kind, since, lastHeard, ...(message === undefined ? {} : { message }) };
   if (state.kind !== kind) tell(work, kind, message);
-  for (const listener of listeners) listener(work.state);
+  for (const listener of listeners) guarded(work, () => listener(work.state));
 }
 
 function tell<T>({ options }: Work<T>, kind: ReflectorKind, message: string | undefined): void {
@@ -229,9 +229,14 @@ function tell<T>({ options }: Work<T>, kind: ReflectorKind, message: string | un
 }
 
 function report<T>(work: Work<T>, to: (sink: ReflectorSink<T>) => void): void {
+  guarded(work, () => to(work.options.sink));
+}
+
+/** What others throw must not end the watch. */
+function guarded<T>({ options }: Work<T>, tell: () => void): void {
   try {
-    to(work.options.sink);
+    tell();
   } catch (error) {
-    work.options.log.error("what a collection told could not be taken in", { resource: work.options.resource, error });
+    options.log.error("what a collection told could not be taken in", { resource: options.resource, error });
   }
 }
