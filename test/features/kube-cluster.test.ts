@@ -31,7 +31,15 @@ function sparkApplication(name: string, spec: object = {}): DriverResource {
     apiVersion: application.apiVersion,
     kind: application.kind,
     metadata: { name, namespace },
-    spec: { type: "Scala", mode: "cluster", sparkVersion: "4.1.0", driver: {}, executor: {}, ...spec },
+    spec: {
+      type: "Scala",
+      mode: "cluster",
+      sparkVersion: "4.1.0",
+      mainApplicationFile: "local:///x.jar",
+      driver: {},
+      executor: {},
+      ...spec,
+    },
   };
 }
 
@@ -71,6 +79,14 @@ describe("the operators' kinds", () => {
     });
     await expect(admin.get(application, namespace, "none")).rejects.toMatchObject({ status: 404, reason: "NotFound" });
     expect(await admin.find(application, namespace, "none")).toBeUndefined();
+  });
+
+  test("fields that the operator does not know are dropped", async () => {
+    const { spec } = await cluster.admin.create(
+      application,
+      sparkApplication("odd", { driver: { cores: 1, cpus: 2 } }),
+    );
+    expect(spec?.["driver"]).toEqual({ cores: 1 });
   });
 
   test("all of them are served, and can be taken away and brought back", async () => {

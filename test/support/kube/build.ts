@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Installation,
@@ -67,7 +67,7 @@ export async function ensureKubeBinaries(progress: Progress, signal?: AbortSigna
     name: "kube",
     pins: kubePins(),
     probes: Object.values(names),
-    fill: async (draft) => await buildKube({ draft, cache, folder, progress, signal }),
+    fill: async (draft) => await buildKube({ draft, cache, work: join(folder, "work"), progress, signal }),
   };
   if (!isInstalled(folder, kube)) {
     await mkdir(folder, { recursive: true });
@@ -76,7 +76,6 @@ export async function ensureKubeBinaries(progress: Progress, signal?: AbortSigna
       signal?.throwIfAborted();
       await removeDrafts(folder);
       await installOnce(folder, kube, progress);
-      await rm(join(folder, "tmp"), { recursive: true, force: true });
     });
   }
   return programsIn(installedFolder(folder, kube));

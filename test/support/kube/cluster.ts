@@ -8,8 +8,8 @@ import { text } from "node:stream/consumers";
 import { writePrivateFile } from "../../../deploy/local/files.ts";
 import { freePort } from "../../../deploy/local/ports.ts";
 import { type KubeAdmin, kubeAdmin } from "./access.ts";
-import { ensureKubeBinaries } from "./build.ts";
-import { type ClusterPart, clusterParts } from "./cluster-parts.ts";
+import { ensureKubeBinaries, type KubeBinaries } from "./build.ts";
+import { type ClusterPart, type ClusterParts, clusterParts } from "./cluster-parts.ts";
 import { type CustomResourceDefinition, installCrds, operatorCrds } from "./crds.ts";
 import { makePki } from "./pki.ts";
 
@@ -68,71 +68,74 @@ const defaultControllers = [
 export async function startKubeCluster(options: KubeClusterOptions = {}): Promise<KubeCluster> {
   const programs = await ensureKubeBinaries((line) => void process.stderr.write(`${line}\n`));
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-kube-"));
-  const stopping: (() => Promise<unknown>)[] = [];
+  const ends: (() => Promise<unknown>)[] = [];
   const stop = async () => {
-    const results = await Promise.allSettled(stopping.splice(0).map((end) => end()));
+    const results = await Promise.allSettled(ends.splice(0).map((end) => end()));
     await rm(folder, { recursive: true, force: true });
     for (const result of results) if (result.status === "rejected") throw result.reason;
   };
   try {
-    const etcdPort = await freePort();
-    const port = await freePort(undefined, new Set([etcdPort]));
-    const pki = await makePki(join(folder, "pki"));
-    const url = `https://127.0.0.1:${port}`;
-    const tokens = { admin: newToken(), controllers: newToken() };
-    const tokenFile = join(folder, "tokens.csv");
-    writePrivateFile(tokenFile, staticTokens(tokens));
-    const kubeconfig = kubeconfigWriter(folder, url, pki.caPem);
-    const admin = kubeAdmin({ url, caPem: pki.caPem, token: tokens.admin });
-    stopping.push(async () => admin.close());
-    const { etcd, apiServer, controllerManager } = clusterParts({
-      folder,
-      programs,
-      pki,
-      admin,
-      etcdPort,
-      port,
-      tokenFile,
-      controllerKubeconfig: kubeconfig("controllers", { token: tokens.controllers }),
-      controllers: options.controllers ?? defaultControllers,
-      apiServerArgs: options.apiServerArgs ?? [],
-    });
+    const { parts, admin, ...facts } = await prepare(folder, programs, options);
+    ends.push(async () => admin.close());
     // By force: what they would save on the way out is removed with them.
-    for (const part of [controllerManager, apiServer, etcd]) {
-      stopping.push(async () => (part.running ? await part.kill9() : undefined));
-    }
-    await etcd.start();
-    await apiServer.start();
+    for (const part of Object.values(parts)) ends.push(async () => (part.running ? await part.kill9() : undefined));
+    await parts.etcd.start();
+    await parts.apiServer.start();
     await installCrds(admin, options.crds ?? operatorCrds);
-    await controllerManager.start();
-    const adminKubeconfig = kubeconfig("admin", {
-      "client-certificate-data": base64(pki.admin.certPem),
-      "client-key-data": base64(pki.admin.keyPem),
-    });
-    let users = 0;
-    return {
-      url,
-      port,
-      caFile: pki.caFile,
-      caPem: pki.caPem,
-      adminToken: tokens.admin,
-      adminKubeconfig,
-      admin,
-      etcd,
-      apiServer,
-      controllerManager,
-      stop,
-      kubeconfigFor(token, namespace) {
-        users += 1;
-        return kubeconfig(`user-${users}`, { token }, namespace);
-      },
-      kubectl: async (args, stdin = "") =>
-        await runKubectl({ program: programs.kubectl, kubeconfig: adminKubeconfig, folder, args, stdin }),
-    };
+    await parts.controllerManager.start();
+    return { ...facts, ...parts, admin, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+type Prepared = Omit<KubeCluster, keyof ClusterParts | "stop"> & { readonly parts: ClusterParts };
+
+/** Keys, tokens, files and ports; nothing runs yet. */
+async function prepare(folder: string, programs: KubeBinaries, options: KubeClusterOptions): Promise<Prepared> {
+  const etcdPort = await freePort();
+  const port = await freePort(undefined, new Set([etcdPort]));
+  const url = `https://127.0.0.1:${port}`;
+  const pki = await makePki(join(folder, "pki"));
+  const tokens = { admin: newToken(), controllers: newToken() };
+  const tokenFile = join(folder, "tokens.csv");
+  writePrivateFile(tokenFile, staticTokens(tokens));
+  const admin = kubeAdmin({ url, caPem: pki.caPem, token: tokens.admin });
+  const kubeconfig = kubeconfigWriter(folder, url, pki.caPem);
+  const adminKubeconfig = kubeconfig("admin", {
+    "client-certificate-data": base64(pki.admin.certPem),
+    "client-key-data": base64(pki.admin.keyPem),
+  });
+  const parts = clusterParts({
+    folder,
+    programs,
+    pki,
+    admin,
+    etcdPort,
+    port,
+    tokenFile,
+    controllerKubeconfig: kubeconfig("controllers", { token: tokens.controllers }),
+    controllers: options.controllers ?? defaultControllers,
+    apiServerArgs: options.apiServerArgs ?? [],
+  });
+  let users = 0;
+  return {
+    parts,
+    url,
+    port,
+    caFile: pki.caFile,
+    caPem: pki.caPem,
+    adminToken: tokens.admin,
+    adminKubeconfig,
+    admin,
+    kubeconfigFor(token, namespace) {
+      users += 1;
+      return kubeconfig(`user-${users}`, { token }, namespace);
+    },
+    kubectl: async (args, stdin = "") =>
+      await runKubectl({ program: programs.kubectl, kubeconfig: adminKubeconfig, folder, args, stdin }),
+  };
 }
 
 const newToken = () => randomBytes(24).toString("hex");

@@ -2,8 +2,7 @@ import { type DriverKind, kinds } from "../../../src/edges/kubernetes/kinds.ts";
 import type { KubeObject } from "../../../src/edges/kubernetes/objects.ts";
 import { until } from "../until.ts";
 import type { Collection, KubeAdmin } from "./access.ts";
-
-type Schema = Readonly<Record<string, unknown>>;
+import { crdSchemas } from "./crd-schemas.ts";
 
 export interface CustomResourceDefinition extends KubeObject {
   readonly spec: {
@@ -16,82 +15,6 @@ export interface CustomResourceDefinition extends KubeObject {
 }
 
 const definitions: Collection = { apiVersion: "apiextensions.k8s.io/v1", plural: "customresourcedefinitions" };
-
-const text = { type: "string" };
-const texts = { type: "object", additionalProperties: text };
-const number = { type: "integer", format: "int32" };
-const anything = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
-/** An object of which we say only what we rely on. */
-const open = (properties: Readonly<Record<string, Schema>>, ...required: string[]): Schema => ({
-  ...anything,
-  properties,
-  ...(required.length === 0 ? {} : { required }),
-});
-
-/** What the operators' own schemas say of the fields that Gatehouse writes and reads; they let everything else through. */
-const schemas: Readonly<Record<Exclude<DriverKind, "pod">, { readonly spec: Schema; readonly status: Schema }>> = {
-  "spark-application": {
-    spec: open(
-      {
-        type: { type: "string", enum: ["Java", "Python", "Scala", "R"] },
-        mode: { type: "string", enum: ["cluster", "client"] },
-        sparkVersion: text,
-        image: text,
-        imagePullPolicy: text,
-        imagePullSecrets: { type: "array", items: text },
-        mainClass: text,
-        mainApplicationFile: text,
-        arguments: { type: "array", items: text },
-        sparkConf: texts,
-        timeToLiveSeconds: { type: "integer", format: "int64" },
-        restartPolicy: open({ type: { type: "string", enum: ["Never", "Always", "OnFailure"] } }),
-        driver: open({ cores: { ...number, minimum: 1 }, memory: text, serviceAccount: text, labels: texts }),
-        executor: open({ cores: { ...number, minimum: 1 }, instances: { ...number, minimum: 1 }, memory: text }),
-      },
-      "driver",
-      "executor",
-      "sparkVersion",
-      "type",
-    ),
-    status: open(
-      { applicationState: open({ state: text, errorMessage: text }, "state"), driverInfo: open({ podName: text }) },
-      "driverInfo",
-    ),
-  },
-  "spark-connect": {
-    spec: open(
-      {
-        sparkVersion: text,
-        image: text,
-        sparkConf: texts,
-        server: open({ cores: { ...number, minimum: 1 }, memory: text, template: anything }),
-        executor: open({
-          cores: { ...number, minimum: 1 },
-          instances: { ...number, minimum: 0 },
-          memory: text,
-          template: anything,
-        }),
-      },
-      "executor",
-      "server",
-      "sparkVersion",
-    ),
-    status: open({ state: text, server: open({ podName: text, podIp: text, serviceName: text }) }),
-  },
-  "apache-spark-application": {
-    spec: open({
-      mainClass: text,
-      jars: text,
-      driverArgs: { type: "array", items: text },
-      sparkConf: texts,
-      runtimeVersions: open({ sparkVersion: text, scalaVersion: text }, "sparkVersion"),
-      applicationTolerations: anything,
-      driverSpec: anything,
-      executorSpec: anything,
-    }),
-    status: open({ currentState: open({ currentStateSummary: text, message: text }) }),
-  },
-};
 
 /** Of the three operators, as far as a test needs them; their controllers are not part of it. */
 export const operatorCrds: readonly CustomResourceDefinition[] = [
@@ -107,10 +30,17 @@ function definition(
   ...olderVersions: string[]
 ): CustomResourceDefinition {
   const { group, plural, kind: name, apiVersion } = kinds[kind];
-  const { spec, status } = schemas[kind];
+  const { spec, status } = crdSchemas[kind];
   const openAPIV3Schema = {
     type: "object",
-    properties: { apiVersion: text, kind: text, metadata: { type: "object" }, spec, status },
+    properties: {
+      apiVersion: { type: "string" },
+      kind: { type: "string" },
+      metadata: { type: "object" },
+      spec,
+      status,
+    },
+    required: ["spec"],
   };
   const versions = [apiVersion.slice(group.length + 1), ...olderVersions].map((version, index) => ({
     name: version,
