@@ -1,0 +1,136 @@
+import type { ObjectIndex, Source } from "./index-objects.ts";
+import { collectionPath, kinds, secrets } from "./kinds.ts";
+import { label } from "./labels.ts";
+import type { Stored } from "./objects.ts";
+import type { KubernetesRuntimeOptions } from "./options.ts";
+import { createReflector, type Reflector, type ReflectorState } from "./reflector.ts";
+
+export interface WatchesOptions extends KubernetesRuntimeOptions {
+  readonly index: ObjectIndex;
+  /** The index has changed; these incarnations are concerned. */
+  onChange(uids: Iterable<string>): void;
+  /** Once: every collection was read, or cannot be. */
+  onSynced(): void;
+}
+
+/** Keeps the index in step with the API server: a list and watch for each kind in each namespace. */
+export interface Watches {
+  /** Resolves when the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Whether drivers and pods are known as they are now; of a namespace that may not be read nothing is known. */
+  isCurrent(): boolean;
+  /** Whether the objects of that namespace may be read. */
+  isReadable(namespace: string): boolean;
+  /** What an operator should know, a line each. */
+  faults(): readonly string[];
+}
+
+interface Collection {
+  readonly source: Source;
+  readonly namespace: string | undefined;
+  readonly reflector: Reflector;
+}
+
+const specs = { ...kinds, discovered: kinds.pod, secret: secrets } as const;
+
+export function createWatches(options: WatchesOptions): Watches {
+  const namespaces = options.namespaces.length === 0 ? [undefined] : [...new Set(options.namespaces)];
+  const sources = Object.keys(specs) as Source[];
+  const collections = namespaces.flatMap((namespace) =>
+    sources.map((source) => collectionOf(options, source, namespace)),
+  );
+  let synced = false;
+  const look = () => {
+    if (synced || !collections.every(({ reflector }) => isKnown(reflector.state()))) return;
+    synced = true;
+    options.onSynced();
+  };
+  for (const { reflector } of collections) reflector.onState(look);
+  return {
+    run: async (signal) => void (await Promise.all(collections.map(({ reflector }) => reflector.run(signal)))),
+    isCurrent: () =>
+      collections.every(({ source, reflector }) => source === "secret" || isCurrent(options, reflector.state())),
+    isReadable: (namespace) =>
+      collections.every((each) => each.namespace !== namespace || each.reflector.state().kind !== "forbidden"),
+    faults: () => collections.flatMap((collection) => faultOf(options, collection) ?? []),
+  };
+}
+
+function collectionOf(options: WatchesOptions, source: Source, namespace: string | undefined): Collection {
+  const { api, clock, log, metrics, random, staleAfterMs } = options;
+  const spec = specs[source];
+  const { sink, clear } = sinkOf(options, source);
+  const reflector = createReflector<Stored>({
+    api,
+    path: collectionPath(spec, namespace),
+    resource: spec.plural,
+    labelSelector: selectorOf(options.installation, source),
+    sink,
+    clock,
+    log,
+    metrics,
+    random,
+    staleAfterMs,
+  });
+  reflector.onState(({ kind }) => {
+    // Without its CRD no object of a kind can be left, whether or not the watch was there to tell.
+    if (kind === "absent") clear();
+  });
+  return { source, namespace, reflector };
+}
+
+/** Executors carry the installation's label too, but no driver's; Secrets of discovered drivers likewise. */
+function selectorOf(installation: string, source: Source): string {
+  if (source === "discovered") return `${label.discover}=true,!${label.driver}`;
+  const ours = `${label.installation}=${installation}`;
+  return source === "secret" ? ours : `${ours},${label.driver}`;
+}
+
+/** Turns what a reflector tells into changes of the index: of a whole list only what differs. */
+function sinkOf({ index, onChange }: WatchesOptions, source: Source) {
+  const known = new Map<string, Stored>();
+  const put = (item: Stored) => {
+    const { uid, resourceVersion } = item.metadata;
+    if (known.get(uid)?.metadata.resourceVersion === resourceVersion) return [];
+    known.set(uid, item);
+    return index.put(source, item);
+  };
+  const drop = (item: Stored) => {
+    known.delete(item.metadata.uid);
+    return index.drop(source, item);
+  };
+  const replace = (items: readonly Stored[]) => {
+    const present = new Set(items.map(({ metadata }) => metadata.uid));
+    const gone = [...known.values()].filter(({ metadata }) => !present.has(metadata.uid));
+    // What is new first: an end is told when everything else is known.
+    onChange(new Set([...items.flatMap(put), ...gone.flatMap(drop)]));
+  };
+  return {
+    sink: {
+      replaced: replace,
+      upserted: (item: Stored) => onChange(put(item)),
+      deleted: (item: Stored) => onChange(drop(item)),
+    },
+    clear: () => replace([]),
+  };
+}
+
+const isKnown = ({ kind, lastHeard }: ReflectorState): boolean =>
+  lastHeard > 0 || kind === "absent" || kind === "forbidden";
+
+function isCurrent({ clock, staleAfterMs }: WatchesOptions, { kind, lastHeard }: ReflectorState): boolean {
+  if (kind === "absent" || kind === "forbidden") return true;
+  return kind !== "away" && clock.now() - lastHeard <= staleAfterMs;
+}
+
+function faultOf(options: WatchesOptions, { source, namespace, reflector }: Collection): string | undefined {
+  const state = reflector.state();
+  const what = `${specs[source].plural}${specs[source] === kinds["apache-spark-application"] ? ".spark.apache.org" : ""}`;
+  const where = namespace === undefined ? "all namespaces" : `namespace ${namespace}`;
+  const why = state.message === undefined ? "" : `: ${state.message}`;
+  if (state.kind === "forbidden") return `${what} of ${where} may not be read${why}`;
+  if (state.kind === "away") return `${what} of ${where} cannot be read${why}`;
+  if (isCurrent(options, state) || state.kind === "absent") return undefined;
+  const since = state.lastHeard === 0 ? "yet" : `for ${Math.round((options.clock.now() - state.lastHeard) / 1000)} s`;
+  return `nothing was heard of ${what} of ${where} ${since}`;
+}

@@ -1,0 +1,212 @@
+import type { Driver, DriverEnd } from "../../drivers/driver.ts";
+import { sameDriver } from "../../drivers/same-driver.ts";
+import type { MainObject } from "./index-objects.ts";
+import { objectsOf, observeMain } from "./look-objects.ts";
+import { endOf } from "./observe.ts";
+import { condition, isDeleting, wasReady } from "./observe-pod.ts";
+import type { DriverObjects } from "./observe-types.ts";
+import { driverContainer } from "./pod-of.ts";
+import { changed, type Entry, report, tellEnd, type World } from "./world.ts";
+
+/** Before that a pod or a resource without one is no reason to ask for events. ms */
+const suspiciousAfterMs = 2_000;
+/** How long a failure is held back for the log that explains it. ms */
+const logLimitMs = 3_000;
+/** How often a driver that starts is judged anew without any change: time limits. ms */
+const lookEveryMs = 1_000;
+
+/** Judges these incarnations by what the index holds now, and reports what is new. Cheap: a few look-ups for each. */
+export function lookAt(world: World, uids: Iterable<string>): void {
+  for (const uid of uids) {
+    lookAtOne(world, uid);
+    world.tidy(uid);
+  }
+  changed(world);
+}
+
+function lookAtOne(world: World, uid: string): void {
+  const main = world.index.main(uid);
+  const entry = world.entries.get(uid) ?? (main === undefined ? undefined : newEntry(world, main));
+  if (entry === undefined) return;
+  entry.cancelTimer();
+  if (main === undefined) {
+    lookAtGone(world, entry);
+    return;
+  }
+  if (entry.endTold && main.source !== "discovered") return;
+  const objects = objectsOf(world, entry, main);
+  entry.sealed = objects.sealed;
+  const observed = observeMain(world, main, objects);
+  switch (observed.what) {
+    case "ended":
+      stopAsking(world, entry);
+      end(world, entry, observed.end);
+      return;
+    case "foreign":
+      stopAsking(world, entry);
+      foreign(world, entry, objects, observed.why);
+      return;
+    case "driver":
+      if (entry.endTold && entry.end?.uid === observed.driver.uid) return;
+      for (const note of observed.notes) noteOnce(world, entry, note);
+      nextLife(world, entry, observed.driver);
+      entry.firstPodUid ??= observed.readyPod;
+      ask(world, entry, objects, observed.driver);
+      tellWhenExplained(world, entry, objects, observed.driver);
+  }
+}
+
+/** A discovered pod whose container was restarted: another incarnation of the same object. */
+function nextLife(world: World, entry: Entry, driver: Driver): void {
+  const { driver: before } = entry;
+  if (before === undefined || before.uid === driver.uid) return;
+  const summary = "the driver's container was restarted";
+  tellEnd(world, entry, entry.end ?? endOf(before, "died", summary, world.options.clock.now()));
+  entry.end = undefined;
+  entry.endTold = false;
+  entry.driver = undefined;
+  entry.failed = undefined;
+  entry.firstPodUid = undefined;
+}
+
+function newEntry(world: World, { object }: MainObject): Entry {
+  const { uid, name, namespace = "" } = object.metadata;
+  const entry: Entry = {
+    uid,
+    namespace,
+    name,
+    seenAt: world.options.clock.now(),
+    sealed: false,
+    firstPodUid: undefined,
+    failed: undefined,
+    failingSince: undefined,
+    stopOrdered: undefined,
+    driver: undefined,
+    end: undefined,
+    endTold: false,
+    foreign: undefined,
+    sealChecked: undefined,
+    notes: new Set(),
+    cancelTimer: () => {},
+  };
+  world.entries.set(uid, entry);
+  return entry;
+}
+
+function tellWhenExplained(world: World, entry: Entry, objects: DriverObjects, driver: Driver): void {
+  const explained = isExplained(world, entry, objects, driver);
+  if (explained) tell(world, entry, driver);
+  if (!explained || driver.phase === "starting") lookLater(world, entry);
+}
+
+function tell(world: World, entry: Entry, driver: Driver): void {
+  entry.failed = driver.failure;
+  const { driver: before } = entry;
+  if (before !== undefined && sameDriver(before, driver)) return;
+  if (before?.phase !== driver.phase) sayPhase(world, entry, driver);
+  const main = world.index.main(entry.uid);
+  if (main !== undefined && world.drift.note(main.object, driver.profile)) {
+    world.options.log.info("a driver was made from another template than its profile has now", {
+      driver: entry.name,
+      driver_uid: entry.uid,
+      profile: driver.profile,
+    });
+  }
+  report(world, entry, driver);
+}
+
+function sayPhase({ options: { log } }: World, { name, uid }: Entry, { phase, address, failure }: Driver): void {
+  const of = { driver: name, driver_uid: uid };
+  if (phase === "failed") log.warn("driver failed to start", { ...of, summary: failure?.summary });
+  else log.info(`driver is ${phase}`, { ...of, address });
+}
+
+/** The main object is gone: so is the driver, once a failed one has left nothing behind. */
+function lookAtGone(world: World, entry: Entry): void {
+  const { driver } = entry;
+  stopAsking(world, entry);
+  if (driver !== undefined && !entry.endTold) {
+    const now = world.options.clock.now();
+    const [cause, summary]: [DriverEnd["cause"], string] =
+      entry.failed !== undefined
+        ? ["died", entry.failed.summary]
+        : entry.stopOrdered !== undefined || driver.draining !== undefined
+          ? ["stopped", `stopped: ${entry.stopOrdered ?? driver.draining?.reason}`]
+          : ["vanished", "somebody deleted the driver's object"];
+    end(world, entry, entry.end ?? endOf(driver, cause, summary, now));
+  }
+  if (world.index.holds(entry.uid)) return;
+  world.diagnoser.forget(entry.uid);
+  world.drift.forget(entry.uid);
+  world.entries.delete(entry.uid);
+}
+
+/** Whoever waits to be told that a failed start is forgotten may count on its objects being gone. */
+function end(world: World, entry: Entry, found: DriverEnd): void {
+  entry.end ??= found;
+  if (entry.driver?.phase === "failed" && world.index.holds(entry.uid)) return;
+  tellEnd(world, entry, entry.end);
+}
+
+function foreign(world: World, entry: Entry, { sealed }: DriverObjects, why: string): void {
+  const { options } = world;
+  // What is just being made has no seal yet; what stays without one is told when it is deleted.
+  if (entry.foreign !== why && (sealed || entry.driver !== undefined)) {
+    options.log.warn("an object is not served", { driver: entry.name, driver_uid: entry.uid, why });
+  }
+  entry.foreign = why;
+  if (entry.driver !== undefined) end(world, entry, endOf(entry.driver, "vanished", why, options.clock.now()));
+}
+
+function noteOnce({ options }: World, entry: Entry, note: string): void {
+  if (entry.notes.has(note) || entry.notes.size > 20) return;
+  entry.notes.add(note);
+  options.log.warn("a driver's object is odd", { driver: entry.name, driver_uid: entry.uid, note });
+}
+
+/** Asks for what the watches do not tell: whether the port is open, and events where a start is slow. */
+function ask(world: World, entry: Entry, objects: DriverObjects, { phase }: Driver): void {
+  const { prober, diagnoser, options } = world;
+  const { pod, main } = objects;
+  if (phase !== "starting") {
+    // Once it was ready, or has failed, nothing depends on the answer.
+    stopAsking(world, entry);
+    return;
+  }
+  const ready = condition(pod, "Ready");
+  const host = pod?.status?.podIP;
+  const target =
+    pod === undefined || host === undefined || ready?.status !== "True"
+      ? undefined
+      : { host, port: options.port, since: `${pod.metadata.uid} ${ready.lastTransitionTime ?? ""}` };
+  prober.want(entry.uid, target);
+  const slow = options.clock.now() - entry.seenAt > suspiciousAfterMs;
+  const pending = pod === undefined || pod.status?.phase === undefined || pod.status.phase === "Pending";
+  const uids = [...new Set([main.metadata.uid, ...(pod === undefined ? [] : [pod.metadata.uid])])];
+  diagnoser.suspect(entry.uid, slow && pending ? { namespace: entry.namespace, uids } : undefined);
+}
+
+function stopAsking({ prober, diagnoser }: World, { uid }: Entry): void {
+  prober.want(uid, undefined);
+  diagnoser.suspect(uid, undefined);
+}
+
+/** Whether all that explains a failure has been read: its log, where a container ran at all. */
+function isExplained(world: World, entry: Entry, objects: DriverObjects, { phase }: Driver): boolean {
+  const { diagnoser, options } = world;
+  const { pod } = objects;
+  if (phase !== "failed" || entry.failed !== undefined || pod === undefined || wasReady(objects)) return true;
+  const container = driverContainer(pod);
+  const ran = container?.state?.terminated ?? container?.lastState?.terminated ?? container?.state?.running;
+  if (ran === undefined || isDeleting(pod)) return true;
+  entry.failingSince ??= options.clock.now();
+  diagnoser.readLog(entry.uid, { namespace: entry.namespace, pod: pod.metadata.name, container: container?.name });
+  return diagnoser.logOf(entry.uid) !== undefined || options.clock.now() - entry.failingSince > logLimitMs;
+}
+
+function lookLater(world: World, entry: Entry): void {
+  entry.cancelTimer();
+  entry.cancelTimer = world.options.clock.after(lookEveryMs, () => {
+    if (!world.over.signal.aborted) lookAt(world, [entry.uid]);
+  });
+}

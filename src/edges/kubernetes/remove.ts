@@ -1,0 +1,78 @@
+import { ApiError } from "./api.ts";
+import type { MainObject, Source } from "./index-objects.ts";
+import { kinds, objectPath, secrets } from "./kinds.ts";
+import type { KubeObject, Stored } from "./objects.ts";
+import { isStatus, type Term } from "./term.ts";
+import { untilHolds, type World } from "./world.ts";
+
+/** How long an object may take to go after its deletion was accepted: a pod's grace and what its finalizers do. ms */
+const goneLimitMs = 120_000;
+const maxAttempts = 5;
+
+export const specOf = (source: Exclude<Source, "secret">) => kinds[source === "discovered" ? "pod" : source];
+
+/**
+ * Deletes this very object, whatever was changed on it meanwhile; another object that has its name by now stays. Resolves
+ * when the deletion is accepted, or the object is gone.
+ * @throws ApiError, TermOver
+ */
+export async function removeMain(world: World, term: Term, { source, object }: MainObject): Promise<void> {
+  const { name, namespace = "" } = object.metadata;
+  await removeExactly(term, objectPath(specOf(source), namespace, name), object, world.options.deletion);
+}
+
+/** As {@link removeMain}, for a Secret. */
+export async function removeSecret(term: Term, secret: Stored): Promise<void> {
+  const { name, namespace = "" } = secret.metadata;
+  await removeExactly(term, objectPath(secrets, namespace, name), secret, "Background");
+}
+
+/**
+ * Deletes a driver's object and its Secrets and waits until nothing of them, nor of its pods, is left. A Secret would be
+ * collected as well, but late.
+ * @throws ApiError, TermOver; Error where something is still left after 2 minutes
+ */
+export async function removeWholly(world: World, term: Term, main: MainObject): Promise<void> {
+  const { uid, name } = main.object.metadata;
+  await removeMain(world, term, main);
+  if (main.source !== "discovered") {
+    for (const secret of world.index.secrets()) {
+      if (secret.metadata.ownerReferences?.some((owner) => owner.uid === uid) === true) await removeSecret(term, secret);
+    }
+  }
+  const gone = await untilHolds(world, () => !world.index.holds(uid), { limitMs: goneLimitMs, signal: term.signal });
+  if (!gone) throw new Error(`${name} was deleted, but is not gone after ${goneLimitMs / 1000} s`);
+}
+
+async function removeExactly(term: Term, path: string, known: Stored, propagationPolicy: string): Promise<void> {
+  const { uid } = known.metadata;
+  let { resourceVersion } = known.metadata;
+  for (let attempt = 1; ; attempt += 1) {
+    const body = {
+      apiVersion: "v1",
+      kind: "DeleteOptions",
+      propagationPolicy,
+      preconditions: { uid, resourceVersion },
+    };
+    try {
+      await term.call({ method: "DELETE", path, body });
+      return;
+    } catch (error) {
+      if (isStatus(error, 404)) return;
+      if (!isStatus(error, 409) || attempt >= maxAttempts) throw error;
+      const present = await readIfThere(term, path);
+      if (present === undefined || present.metadata.uid !== uid) return;
+      ({ resourceVersion } = present.metadata);
+    }
+  }
+}
+
+/** @throws ApiError (other than 404), TermOver */
+export async function readIfThere<T extends KubeObject>(term: Term, path: string): Promise<Stored<T> | undefined> {
+  try {
+    return await term.call<Stored<T>>({ method: "GET", path });
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}
