@@ -38,6 +38,8 @@ export interface DeleteOptions {
  */
 export interface KubeAdmin {
   request<T>(method: string, path: string, call?: RawCall): Promise<T>;
+  /** Begins a GET whose answer goes on until the signal aborts, such as a watch: its body is the caller's to read. */
+  open(path: string, query: NonNullable<RawCall["query"]>, signal: AbortSignal): Promise<IncomingMessage>;
   get<T extends KubeObject>(of: Collection, namespace: string | undefined, name: string): Promise<Stored<T>>;
   /** Like `get`; undefined where there is none. */
   find<T extends KubeObject>(
@@ -78,6 +80,11 @@ export function kubeAdmin(options: AccessOptions): KubeAdmin {
     `${collectionPath(of, namespace)}/${name}`;
   const admin: KubeAdmin = {
     request: send,
+    open: async (path, query, signal) => {
+      const answer = await sent({ options, agent, method: "GET", path, call: { query }, signal });
+      if ((answer.statusCode ?? 0) < 400) return answer;
+      throw new ApiError(answer.statusCode ?? 0, "Refused", `GET ${path}: ${await text(answer)}`);
+    },
     get: (of, namespace, name) => send("GET", pathOf(of, namespace, name)),
     find: async (of, namespace, name) => await orUndefined(send("GET", pathOf(of, namespace, name))),
     async list<T extends KubeObject>(of: Collection, namespace?: string, labelSelector?: string) {
@@ -129,6 +136,8 @@ interface Exchange {
   readonly method: string;
   readonly path: string;
   readonly call: RawCall;
+  /** Default: a limit of 15 s. */
+  readonly signal?: AbortSignal;
 }
 
 async function exchange<T>(wanted: Exchange): Promise<T> {
@@ -149,7 +158,7 @@ async function exchange<T>(wanted: Exchange): Promise<T> {
 }
 
 async function sent(wanted: Exchange): Promise<IncomingMessage> {
-  const { options, agent, method, path, call } = wanted;
+  const { options, agent, method, path, call, signal = AbortSignal.timeout(15_000) } = wanted;
   const url = new URL(path, options.url);
   for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, String(value));
   const content = call.body === undefined ? undefined : JSON.stringify(call.body);
@@ -162,7 +171,7 @@ async function sent(wanted: Exchange): Promise<IncomingMessage> {
       : { "content-type": call.contentType ?? "application/json", "content-length": Buffer.byteLength(content) }),
   };
   return await new Promise((resolve, reject) => {
-    const outgoing = request(url, { method, headers, agent, signal: AbortSignal.timeout(15_000) }, resolve);
+    const outgoing = request(url, { method, headers, agent, signal }, resolve);
     outgoing.once("error", (error: NodeJS.ErrnoException) => {
       // The server, or an earlier one at the same port, closed the connection while it was unused.
       if (outgoing.reusedSocket && error.code === "ECONNRESET") resolve(sent(wanted));
