@@ -67,6 +67,12 @@ export const control = section(
     process: controlAddress("process", "Envoy's ext_proc"),
     access_log: controlAddress("access-log", "Envoy's access log"),
     ads: controlAddress("ads", "Envoy's ADS"),
+    advertise_host: documented(
+      text("host").optional(),
+      "Host name at which Envoy reaches the addresses that are not Unix sockets, where it is not the one that Gatehouse " +
+        "listens on: that of a load balancer, or of a headless Kubernetes Service, over whose addresses calls are spread.",
+      { inherits: "each address's own" },
+    ),
     mtls: documented(
       z
         .strictObject({

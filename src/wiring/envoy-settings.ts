@@ -36,8 +36,8 @@ export function bootstrapSettings(config: Config, own: { nodeId: string; admin: 
 }
 
 function endpoint(config: Config, address: string): ControlEndpoint {
-  const { mtls, max_requests: maxRequests } = config.control;
-  const base = { address: absoluteAddress(address), maxRequests };
+  const { mtls, advertise_host: host, max_requests: maxRequests } = config.control;
+  const base = { address: reachedAt(absoluteAddress(address), host), maxRequests };
   if (mtls === undefined) return base;
   const {
     certificate_file: certFile,
@@ -46,6 +46,11 @@ function endpoint(config: Config, address: string): ControlEndpoint {
     server_name: serverName,
   } = mtls.envoy;
   return { ...base, tls: { certFile, keyFile, caFile, serverName } };
+}
+
+function reachedAt(address: string, host: string | undefined): string {
+  if (host === undefined || address.startsWith("unix:")) return address;
+  return `${host}${address.slice(address.lastIndexOf(":"))}`;
 }
 
 /** A Unix socket's path may be written relative to the working directory; Envoy's is another one. */
