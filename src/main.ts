@@ -76,6 +76,7 @@ async function start(config: Config, log: Log, { endings, stop }: Running): Prom
     metrics,
     ...door.api,
     notReady: () => notReady(state),
+    warnings: () => runtime.faults(),
   });
   // Ends after the control servers: while they drain, probes are told why this replica is not ready.
   endings.push(() => http.close());

@@ -47,7 +47,9 @@ export function lifetimeStep(facts: LifetimeFacts, lifetimes: Lifetimes, quietMs
     const idle = usage.busy.length === 0 && unused >= lifetimes.idleTimeoutMs;
     return idle ? { step: "drain", reason: "idle" } : undefined;
   }
-  const inUse = usage.busy.some((cause) => cause !== "unproven") || usage.lastActive >= draining.since;
+  // A use before the drain that was not known then counts too: another replica had not recorded it yet.
+  const later = usage.lastActive > draining.since - lifetimes.idleTimeoutMs;
+  const inUse = usage.busy.some((cause) => cause !== "unproven") || later;
   if (inUse) return { step: "undrain" };
   // While nothing is proved the drain neither ends nor goes on.
   const proved = usage.busy.length === 0 && now - draining.since >= quietMs;

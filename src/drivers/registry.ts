@@ -158,8 +158,11 @@ function upsert(state: State, driver: Driver): void {
   if (before !== undefined && sameDriver(before, driver)) return;
   state.drivers.set(driver.uid, driver);
   if (before === undefined) addUid(state, driver);
+  // Also later ones: another replica may be the only one that saw them.
   for (const connectSession of driver.recorded?.connectSessions ?? []) {
-    if (before === undefined) noteConnectSession(state, driver.uid, connectSession);
+    if (before?.recorded?.connectSessions.includes(connectSession) === true) continue;
+    if (state.connectSessions.get(driver.uid)?.has(connectSession) !== true)
+      noteConnectSession(state, driver.uid, connectSession);
   }
   state.measure(before, driver);
   const concernsRoutes = isRoutable(driver) || (before !== undefined && isRoutable(before));

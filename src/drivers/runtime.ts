@@ -58,8 +58,8 @@ export interface DriverRuntime {
    */
   mayStop(): boolean;
   /**
-   * What an operator should know, a line each: why facts may be out of date, what cannot be read. Empty when all is well;
-   * decisions go on from the last catalog in any case.
+   * What an operator should know, a line each: why facts may be out of date, what cannot be read, that no replica is known
+   * to lead. Empty when all is well; decisions go on from the last catalog in any case.
    */
   faults(): readonly string[];
   /**

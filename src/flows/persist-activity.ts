@@ -5,11 +5,12 @@ import type { Clock } from "../kernel/clock.ts";
 import { GatewayError } from "../kernel/errors.ts";
 import type { Log } from "../kernel/log.ts";
 import type { Activity, Urgency } from "../sessions/activity.ts";
+import { type DrainWish, drainingNow, sameDraining, type WrittenDrain } from "./persist-drain.ts";
 
 export interface PersistActivityOptions {
-  readonly activity: Pick<Activity, "toRecord">;
+  readonly activity: Pick<Activity, "toRecord" | "base" | "written" | "refresh">;
   readonly registry: Pick<Registry, "byUid" | "onChange">;
-  readonly runtime: Pick<DriverRuntime, "record">;
+  readonly runtime: Pick<DriverRuntime, "record" | "shared">;
   readonly clock: Clock;
   readonly log: Log;
   /** The profile's idle timeout: what is not urgent is written at most every quarter of it. */
@@ -17,8 +18,9 @@ export interface PersistActivityOptions {
 }
 
 /**
- * The only writer of drivers' records: activity and draining are written together, so two writers would undo each other.
- * One write at a time for each driver; a failed one is repeated with backoff until it succeeds or the driver is gone.
+ * The only writer of drivers' records in this process. One write at a time for each driver; a failed one is repeated with
+ * backoff until it succeeds or the driver is gone. What other replicas record is taken in between two writes. A drain is
+ * written only by `setDraining`; every other write leaves it as it is.
  */
 export interface ActivityWriter {
   /**
@@ -26,9 +28,9 @@ export interface ActivityWriter {
    * @throws GatewayError RECORD_UNAVAILABLE (rejects) when that write fails or takes more than 5 s
    */
   changed(uid: string, urgency: Urgency): Promise<void> | undefined;
-  /** Sets or (undefined) ends the drain, at once and durably. @throws GatewayError RECORD_UNAVAILABLE */
+  /** Sets or (undefined) ends the drain, at once and durably; for who may stop. @throws GatewayError RECORD_UNAVAILABLE */
   setDraining(uid: string, draining: Draining | undefined): Promise<void>;
-  /** The drain that was last asked for, or that the driver came with. */
+  /** The driver's drain: as it was last reported, or as it was written a moment ago and is not reported yet. */
   draining(uid: string): Draining | undefined;
   /** Writes what is not written yet, then writes no more. Resolves when all writes have ended, well or not. */
   close(): Promise<void>;
@@ -41,7 +43,10 @@ interface Waiter {
 
 interface Entry {
   readonly uid: string;
-  draining: Draining | undefined;
+  wish: DrainWish | undefined;
+  written: WrittenDrain | undefined;
+  /** Whether another record was reported during the write under way. */
+  refresh: boolean;
   dirty: boolean;
   writing: Promise<void> | undefined;
   lastWrite: number;
@@ -58,9 +63,8 @@ interface State extends PersistActivityOptions {
 
 /** How long a use may go unrecorded where nothing about it is urgent, ms. */
 export const unrecordedMs = (idleTimeoutMs: number): number => idleTimeoutMs / 4;
-
-/** However many urgent facts there are: one write a second for each driver. "before-forwarding" does not wait for it. */
-const soonGapMs = 1_000;
+/** However many urgent facts there are: a write a second for each driver. "before-forwarding" does not wait. ms */
+export const soonGapMs = 1_000;
 const waitLimitMs = 5_000;
 const maxBackoffMs = 60_000;
 
@@ -68,6 +72,7 @@ export function createPersistActivity(options: PersistActivityOptions): Activity
   const state: State = { ...options, entries: new Map(), closed: false };
   options.registry.onChange((change) => {
     if (change.kind === "remove") forget(state, change.end.uid);
+    else if (change.kind === "upsert" && change.before !== undefined) reported(state, change.driver, change.before);
   });
   return {
     changed(uid, urgency) {
@@ -81,18 +86,19 @@ export function createPersistActivity(options: PersistActivityOptions): Activity
     async setDraining(uid, draining) {
       const entry = entryOf(state, uid);
       if (entry === undefined) return;
-      const before = entry.draining;
-      entry.draining = draining;
+      const wish = { draining };
+      entry.wish = wish;
       entry.dirty = true;
       try {
         await written(state, entry);
       } catch (thrown) {
         // A later write must not carry out what the caller was told has failed.
-        if (entry.draining === draining) entry.draining = before;
+        if (entry.wish === wish) entry.wish = undefined;
         throw thrown;
       }
     },
-    draining: (uid) => (state.entries.get(uid) ?? state.registry.byUid(uid))?.draining,
+    draining: (uid) =>
+      drainingNow(state.registry.byUid(uid)?.draining, state.entries.get(uid)?.written, state.clock.now()),
     close: () => close(state),
   };
 }
@@ -108,7 +114,9 @@ function entryOf(state: State, uid: string): Entry | undefined {
 
 const newEntry = (driver: Driver): Entry => ({
   uid: driver.uid,
-  draining: driver.draining,
+  wish: undefined,
+  written: undefined,
+  refresh: false,
   dirty: false,
   writing: undefined,
   lastWrite: driver.recorded?.recordedAt ?? driver.recorded?.lastActive ?? driver.createdAt,
@@ -116,6 +124,21 @@ const newEntry = (driver: Driver): Entry => ({
   next: undefined,
   waiters: [],
 });
+
+/** A drain that is reported is newer than what was written. Takes in what another replica recorded; after the write under way, because that changes what is news. */
+function reported(state: State, driver: Driver, before: Driver): void {
+  const entry = state.entries.get(driver.uid);
+  if (!sameDraining(driver.draining, before.draining) && entry !== undefined) entry.written = undefined;
+  if (!state.runtime.shared || driver.recorded === before.recorded) return;
+  if (entry?.writing !== undefined) entry.refresh = true;
+  else refresh(state, driver.uid, driver.recorded);
+}
+
+/** Not what was there before our own last write: a newer report is on its way. */
+function refresh({ activity }: State, uid: string, recorded: Driver["recorded"]): void {
+  const older = (recorded?.recordedAt ?? 0) < (activity.base(uid)?.recordedAt ?? 0);
+  if (recorded !== undefined && !older) activity.refresh(uid, recorded);
+}
 
 function quarter(state: State, uid: string): number {
   const driver = state.registry.byUid(uid);
@@ -166,18 +189,26 @@ async function write(state: State, entry: Entry): Promise<void> {
 
 async function attempt(state: State, entry: Entry): Promise<void> {
   const driver = state.registry.byUid(entry.uid);
-  const activity = state.activity.toRecord(entry.uid);
+  const known = state.activity.toRecord(entry.uid);
   const waiters = entry.waiters.splice(0);
   entry.dirty = false;
   entry.next?.cancel();
   entry.next = undefined;
   entry.lastWrite = state.clock.now();
+  const wish = entry.wish;
   try {
-    if (driver === undefined || activity === undefined) throw new Error("the driver is gone");
+    if (driver === undefined || known === undefined) throw new Error("the driver is gone");
+    const activity = { ...known, recordedAt: entry.lastWrite };
     await state.runtime.record(
       { name: driver.name, uid: driver.uid },
-      { activity: { ...activity, recordedAt: entry.lastWrite }, draining: entry.draining },
+      { activity, base: state.activity.base(entry.uid), draining: wish === undefined ? "keep" : wish.draining },
     );
+    state.activity.written(entry.uid, activity);
+    if (wish !== undefined) {
+      const reported = state.registry.byUid(entry.uid)?.draining;
+      entry.written = { ...wish, reported, at: state.clock.now() };
+      if (entry.wish === wish) entry.wish = undefined;
+    }
     entry.failures = 0;
     for (const waiter of waiters) waiter.resolve();
   } catch (cause) {
@@ -191,6 +222,9 @@ async function attempt(state: State, entry: Entry): Promise<void> {
       error: cause,
     });
     schedule(state, entry, 0);
+  } finally {
+    if (entry.refresh) refresh(state, entry.uid, state.registry.byUid(entry.uid)?.recorded);
+    entry.refresh = false;
   }
 }
 

@@ -42,7 +42,10 @@ interface State {
 
 const maxFailures = 1_000;
 
-/** How long after an order the runtime has to report the driver. Past it the order counts as lost and may be repeated. */
+/**
+ * How long an order may take (another replica may have to be asked), and how long after it the runtime has to report the
+ * driver. Past either the order counts as lost and may be repeated. ms
+ */
 const reportLimitMs = 60_000;
 
 export function createStarts(options: ProvisionerOptions, events: StartEvents): Starts {
@@ -89,20 +92,35 @@ async function bringUp(state: State, start: Start): Promise<Driver> {
   // Waits before it orders: a driver may start and fail before the order's answer is here.
   const up = registry.waitFor(start.key, start.abort.signal, replaced);
   if (start.abort.signal.aborted || (known !== undefined && replaced === undefined)) return up;
+  const reported = () => {
+    const driver = registry.byKey(start.key);
+    return driver !== undefined && driver.uid !== replaced;
+  };
+  const limited = () =>
+    state.options.clock.after(reportLimitMs, () => {
+      if (!reported()) start.abort.abort();
+    });
   let refused: unknown;
-  order(state, start).catch((thrown: unknown) => {
-    refused = thrown;
-    start.abort.abort();
-  });
-  const stopTimer = state.options.clock.after(reportLimitMs, () => {
-    const reported = registry.byKey(start.key);
-    if (reported === undefined || reported.uid === replaced) start.abort.abort();
-  });
+  let ended = false;
+  let stopTimer = limited();
+  order(state, start).then(
+    () => {
+      stopTimer();
+      if (!ended) stopTimer = limited();
+    },
+    (thrown: unknown) => {
+      // Somebody else's order for this key may have been taken: then its driver is what everyone here waits for too.
+      if (reported()) return;
+      refused = thrown;
+      start.abort.abort();
+    },
+  );
   try {
     return await up;
   } catch (thrown) {
     throw refused ?? thrown;
   } finally {
+    ended = true;
     stopTimer();
   }
 }

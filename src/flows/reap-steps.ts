@@ -4,13 +4,14 @@ import type { Draining, Driver } from "../drivers/driver.ts";
 import type { Registry } from "../drivers/registry.ts";
 import type { DriverRuntime } from "../drivers/runtime.ts";
 import type { Clock } from "../kernel/clock.ts";
+import { GatewayError } from "../kernel/errors.ts";
 import type { Log } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/metrics.ts";
 import type { ActivityWriter } from "./persist-activity.ts";
 
 interface StepDeps {
   readonly registry: Pick<Registry, "markEnding" | "unmarkEnding">;
-  readonly runtime: Pick<DriverRuntime, "stop">;
+  readonly runtime: Pick<DriverRuntime, "stop" | "mayStop">;
   readonly writer: Pick<ActivityWriter, "setDraining">;
   readonly audit: AuditSink;
   readonly clock: Clock;
@@ -18,16 +19,26 @@ interface StepDeps {
   readonly metrics: Metrics;
 }
 
-/** Marks the driver as draining: audited first, then recorded on the driver, so that a restart goes on from here. */
+/**
+ * Marks the driver as draining: audited first, then recorded on the driver, so that a restart goes on from here. Does
+ * nothing, like every step, where this replica may not stop drivers (any more): whoever may goes on.
+ */
 export async function beginDrain(deps: StepDeps, driver: Driver, reason: Draining["reason"]): Promise<void> {
   const since = deps.clock.now();
+  if (!deps.runtime.mayStop()) return;
   await audited(deps, driver, "drain", reason);
+  if (!deps.runtime.mayStop()) return;
   await deps.writer.setDraining(driver.uid, { reason, since });
+}
+
+/** Takes the mark back: the driver is used. */
+export async function endDrain({ runtime, writer }: StepDeps, driver: Driver): Promise<void> {
+  if (runtime.mayStop()) await writer.setDraining(driver.uid, undefined);
 }
 
 /**
  * Stops the driver. From the call on nobody new is sent there; the audit is written before the order. When either
- * fails, the driver serves on.
+ * fails, the driver serves on. @throws GatewayError NOT_READY where this replica may not stop drivers
  */
 export async function endDriver(
   deps: StepDeps,
@@ -36,9 +47,11 @@ export async function endDriver(
   decisionId?: string,
 ): Promise<void> {
   const { registry, runtime, metrics } = deps;
+  if (!runtime.mayStop()) throw notNow();
   registry.markEnding(driver.uid);
   try {
     await audited(deps, driver, "stop", reason, decisionId);
+    if (!runtime.mayStop()) throw notNow();
     if (reason === "deleted") await rememberDeletion(deps, driver);
     await runtime.stop({ name: driver.name, uid: driver.uid }, reason);
     metrics.count("gatehouse_reaps_total", { reason });
@@ -47,6 +60,9 @@ export async function endDriver(
     throw thrown;
   }
 }
+
+const notNow = (): GatewayError =>
+  new GatewayError("NOT_READY", "this replica does not end drivers now; try again", { retryAfterMs: 5_000 });
 
 /** So that a deletion is carried through after a restart. It must not fail because of that. */
 async function rememberDeletion(deps: StepDeps, driver: Driver): Promise<void> {

@@ -10,12 +10,14 @@ import type { Metrics } from "../kernel/metrics.ts";
 import type { Activity } from "../sessions/activity.ts";
 import { proofMs, type Usage } from "../sessions/idleness.ts";
 import type { ActivityWriter } from "./persist-activity.ts";
-import { beginDrain, endDriver } from "./reap-steps.ts";
+import { beginDrain, endDrain, endDriver } from "./reap-steps.ts";
 
 export interface ReaperOptions {
   readonly registry: Registry;
-  readonly runtime: Pick<DriverRuntime, "stop">;
-  readonly activity: Pick<Activity, "usage" | "accessLogGap" | "liveStreams">;
+  readonly runtime: Pick<DriverRuntime, "stop" | "mayStop">;
+  readonly activity: Pick<Activity, "accessLogGap" | "liveStreams">;
+  /** All that is known of a driver's use, by this replica and by others; undefined for one that is not tracked. */
+  readonly usage: (uid: string, now: number) => Usage | undefined;
   readonly writer: Pick<ActivityWriter, "setDraining" | "draining">;
   readonly audit: AuditSink;
   readonly clock: Clock;
@@ -28,7 +30,10 @@ export interface ReaperOptions {
   readonly passEveryMs: number;
 }
 
-/** Ends drivers that nobody uses or that are too old. Level-based: each pass looks at the world as it is. */
+/**
+ * Ends drivers that nobody uses or that are too old. Level-based: each pass looks at the world as it is. Where the runtime
+ * says that this replica may not stop drivers, a pass only measures.
+ */
 export interface Reaper {
   /** Begins the passes. */
   start(): void;
@@ -36,7 +41,8 @@ export interface Reaper {
   runOnce(): Promise<void>;
   /**
    * Ends that driver now, in use or not. Resolves when it is gone; also when it was gone already.
-   * @throws GatewayError AUDIT_UNAVAILABLE, or what the runtime throws; the driver then serves on
+   * @throws GatewayError AUDIT_UNAVAILABLE, NOT_READY where this replica may not stop drivers, or what the runtime throws;
+   *   the driver then serves on
    */
   stopDriver(uid: string, reason: Draining["reason"], decisionId?: string): Promise<void>;
   /** Begins no more passes. What is under way goes on. */
@@ -49,6 +55,8 @@ interface State extends ReaperOptions {
   /** Drivers whose last step failed: how often in a row, and when the next try is due. */
   readonly failures: Map<string, { readonly count: number; readonly until: number }>;
   lastPass: number;
+  /** Whether this replica might stop drivers when that was last asked. */
+  mayStop: boolean;
   cancelNext: () => void;
 }
 
@@ -63,6 +71,7 @@ export function createReaper(options: ReaperOptions): Reaper {
     underWay: new Map(),
     failures: new Map(),
     lastPass: options.clock.now(),
+    mayStop: options.runtime.mayStop(),
     cancelNext: () => undefined,
   };
   const next = () => {
@@ -82,6 +91,7 @@ export function createReaper(options: ReaperOptions): Reaper {
 async function pass(state: State): Promise<void> {
   const now = state.clock.now();
   noticePause(state, now);
+  const mayStop = noticeTurn(state, now);
   if (!state.registry.synced) return;
   let active = 0;
   const begun: Promise<void>[] = [];
@@ -89,11 +99,11 @@ async function pass(state: State): Promise<void> {
   for (const driver of state.registry.all()) {
     if (!isRoutable(driver)) continue;
     try {
-      const usage = state.activity.usage(driver.uid, now);
+      const usage = state.usage(driver.uid, now);
       const lifetimes = state.profiles(driver.profile);
       if (usage === undefined) continue;
       if (usage.busy.length > 0 || now - usage.lastActive < lifetimes.idleTimeoutMs) active += 1;
-      const work = begin(state, driver, usage, lifetimes);
+      const work = mayStop ? begin(state, driver, usage, lifetimes) : undefined;
       if (work !== undefined) begun.push(work);
     } catch (error) {
       state.log.error("a driver could not be judged and is left alone", { driver_uid: driver.uid, error });
@@ -108,6 +118,21 @@ async function pass(state: State): Promise<void> {
 function noticePause(state: State, now: number): void {
   if (now - state.lastPass > Math.max(3 * state.passEveryMs, proofMs(state))) state.activity.accessLogGap(now);
   state.lastPass = now;
+}
+
+/**
+ * Whether this replica may stop drivers. Where it might not before (it leads now, or its watch is back), what happened
+ * meanwhile may have passed it by: a gap.
+ */
+function noticeTurn(state: State, now: number): boolean {
+  const { runtime, activity, failures, log } = state;
+  const before = state.mayStop;
+  state.mayStop = runtime.mayStop();
+  if (state.mayStop && !before) activity.accessLogGap(now);
+  if (state.mayStop === before) return before;
+  failures.clear();
+  log.debug(state.mayStop ? "this replica ends drivers from now on" : "this replica ends no drivers for now");
+  return state.mayStop;
 }
 
 /** Begins what is due. From the judgement to the mark on the registry there is no await: no call can slip in between. */
@@ -127,6 +152,10 @@ function begin(state: State, driver: Driver, usage: Usage, lifetimes: Lifetimes)
 
 /** Not at every pass: each try is audited, and what fails now will likely fail in a moment. */
 function failed(state: State, driver: Driver, due: LifetimeStep, error: unknown): void {
+  if (!state.runtime.mayStop()) {
+    state.log.debug("a driver's end is left to another replica", { driver_uid: driver.uid, step: due.step, error });
+    return;
+  }
   const count = (state.failures.get(driver.uid)?.count ?? 0) + 1;
   const waitMs = Math.min(maxBackoffMs, state.passEveryMs * 2 ** count);
   state.failures.set(driver.uid, { count, until: state.clock.now() + waitMs });
@@ -143,7 +172,7 @@ function act(state: State, driver: Driver, due: LifetimeStep): Promise<void> {
     case "drain":
       return beginDrain(state, driver, due.reason);
     case "undrain":
-      return state.writer.setDraining(driver.uid, undefined);
+      return endDrain(state, driver);
     case "stop":
       return endDriver(state, driver, due.reason);
   }

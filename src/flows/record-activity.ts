@@ -1,5 +1,6 @@
 import type { Driver } from "../drivers/driver.ts";
 import type { Registry } from "../drivers/registry.ts";
+import type { DriverRuntime } from "../drivers/runtime.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { Activity, StreamReport } from "../sessions/activity.ts";
 import type { SparkCall } from "../spark/spark-call.ts";
@@ -8,6 +9,7 @@ import { type ActivityWriter, unrecordedMs } from "./persist-activity.ts";
 export interface RecordActivityOptions {
   readonly activity: Activity;
   readonly registry: Registry;
+  readonly runtime: Pick<DriverRuntime, "shared">;
   readonly writer: Pick<ActivityWriter, "changed">;
   readonly clock: Clock;
   /** The profile's idle timeout: how much of a driver's use may be missing from its record depends on it. */
@@ -37,7 +39,7 @@ export interface RecordActivity {
 
 export function createRecordActivity(options: RecordActivityOptions): RecordActivity {
   const { activity, registry, writer, clock } = options;
-  const used = (uid: string) => void writer.changed(uid, "later");
+  const used = (uid: string) => void writer.changed(uid, isJudged(options, uid) ? "soon" : "later");
   for (const driver of registry.all()) follow(options, driver, undefined);
   const close = registry.onChange((change) => {
     if (change.kind === "upsert") follow(options, change.driver, change.before);
@@ -68,6 +70,14 @@ export function createRecordActivity(options: RecordActivityOptions): RecordActi
   };
 }
 
+/**
+ * Whether another replica may be about to end this driver, and learns only from the record that it is used. It waits two
+ * intervals after the drain, so a use must be recorded faster than "later" does.
+ */
+function isJudged({ registry, runtime }: RecordActivityOptions, uid: string): boolean {
+  return runtime.shared && registry.byUid(uid)?.draining !== undefined;
+}
+
 /** A driver's life before its first use counts from when it was made, and anew from when it became ready. */
 function follow(options: RecordActivityOptions, driver: Driver, before: Driver | undefined): void {
   const { activity, clock } = options;
@@ -79,17 +89,29 @@ function follow(options: RecordActivityOptions, driver: Driver, before: Driver |
   } else if (before.phase === "starting" && driver.phase === "ready") {
     activity.called(driver.uid, clock.now());
   }
+  if (before !== undefined && driver.draining !== undefined && driver.draining.since !== before.draining?.since) {
+    contest(options, driver);
+  }
+}
+
+/** The leader has marked the driver: what we know and it does not must be on the record before it goes on. */
+function contest({ activity, runtime, writer, clock }: RecordActivityOptions, { uid, recorded }: Driver): void {
+  const usage = runtime.shared ? activity.usage(uid, clock.now()) : undefined;
+  if (usage === undefined) return;
+  const busy = usage.busy.some((cause) => cause !== "unproven");
+  if (busy || usage.lastActive > (recorded?.lastActive ?? 0)) void writer.changed(uid, "soon");
 }
 
 function message(
-  { activity, registry, writer, clock }: RecordActivityOptions,
+  options: RecordActivityOptions,
   uid: string,
   decisionId: string,
   call: SparkCall,
 ): Promise<void> | undefined {
+  const { activity, registry, writer, clock } = options;
   const urgency = activity.message(uid, decisionId, call, clock.now());
   for (const session of [call.connectSession, call.newConnectSession]) {
     if (session !== undefined) registry.noteConnectSession(uid, session);
   }
-  return writer.changed(uid, urgency);
+  return writer.changed(uid, urgency === "later" && isJudged(options, uid) ? "soon" : urgency);
 }

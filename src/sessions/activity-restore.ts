@@ -42,4 +42,5 @@ export function restoreInto(driver: ActivityState, record: ActivityRecord, { at,
     driver.connectSessions.add(session);
   }
   driver.recordedOperations ||= record.detached.length > 0;
+  driver.base = record;
 }

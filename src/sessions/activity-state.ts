@@ -1,3 +1,5 @@
+import type { ActivityRecord } from "./activity-record.ts";
+
 /** A reattachable execution that was not released, whether a client is attached to it now or not. */
 export interface TrackedOperation {
   readonly operationId: string;
@@ -30,6 +32,8 @@ export interface ActivityState {
   readonly connectSessions: Set<string>;
   /** Whether the last record given out lists an operation. */
   recordedOperations: boolean;
+  /** The record that the rest grew from; the difference is news that other replicas do not know yet. */
+  base: ActivityRecord | undefined;
 }
 
 /**
@@ -62,5 +66,6 @@ export function emptyActivity(since: number): ActivityState {
     stoppedQueries: new Map(),
     connectSessions: new Set(),
     recordedOperations: false,
+    base: undefined,
   };
 }

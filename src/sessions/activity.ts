@@ -9,6 +9,7 @@ import {
   stillAttached,
 } from "./activity-operations.ts";
 import type { ActivityRecord } from "./activity-record.ts";
+import { refreshFrom } from "./activity-refresh.ts";
 import { type Restored, recordOf, restoreInto } from "./activity-restore.ts";
 import { type ActivityState, activityLimits, emptyActivity } from "./activity-state.ts";
 import { startQuery, stopQuery } from "./activity-streaming.ts";
@@ -46,6 +47,8 @@ export interface Activity {
    * as a use may have gone unrecorded.
    */
   restore(uid: string, record: ActivityRecord, restored: Restored): void;
+  /** Takes in a later record, with what other replicas wrote since the base. Never while a write of ours is under way. */
+  refresh(uid: string, record: ActivityRecord): void;
   forget(uid: string): void;
   /** A call was let through to it. */
   called(uid: string, at: number): void;
@@ -62,6 +65,10 @@ export interface Activity {
   usage(uid: string, now: number): Usage | undefined;
   /** The durable form; undefined for a driver that is not tracked. */
   toRecord(uid: string): ActivityRecord | undefined;
+  /** The record that what is known grew from: what was restored, refreshed or written last. */
+  base(uid: string): ActivityRecord | undefined;
+  /** This one, which `toRecord` gave out, is written: it is the base now. */
+  written(uid: string, record: ActivityRecord): void;
   /** Streams proved alive, over all drivers. */
   liveStreams(now: number): number;
 }
@@ -87,6 +94,10 @@ export function createActivity(rules: IdlenessRules, startedAt: number): Activit
       state.drivers.set(uid, driver);
       restoreInto(driver, record, restored);
     },
+    refresh(uid, record) {
+      const driver = state.drivers.get(uid);
+      if (driver !== undefined) refreshFrom(driver, record);
+    },
     forget: (uid) => void state.drivers.delete(uid),
     called: (uid, at) => void touch(uid, at),
     keepalive: (uid, at) => void touch(uid, at),
@@ -109,6 +120,11 @@ export function createActivity(rules: IdlenessRules, startedAt: number): Activit
     toRecord(uid) {
       const driver = state.drivers.get(uid);
       return driver && recordOf(driver);
+    },
+    base: (uid) => state.drivers.get(uid)?.base,
+    written(uid, record) {
+      const driver = state.drivers.get(uid);
+      if (driver !== undefined) driver.base = record;
     },
     liveStreams: (now) => liveStreams(state, now),
   };

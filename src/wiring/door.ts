@@ -14,7 +14,7 @@ import type { Log } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/metrics.ts";
 import { evaluateAccess } from "../policy/access.ts";
 import { creationGrant } from "../policy/creation.ts";
-import type { Activity } from "../sessions/activity.ts";
+import type { Usage } from "../sessions/idleness.ts";
 import { driverClusterName } from "../snapshots/cluster-name.ts";
 import { defaultSession, lifetimesOf, policyRules, profileOf, verifierSettings } from "./settings.ts";
 
@@ -30,7 +30,7 @@ export interface Kernel {
 export interface DoorParts {
   readonly registry: Registry;
   readonly provisioner: Provisioner;
-  readonly activity: Activity;
+  usage(uid: string): Usage | undefined;
   readonly recordActivity: RecordActivity;
 }
 
@@ -44,8 +44,8 @@ export interface Door {
 
 /** @throws Error naming every fault of the issuers */
 export function createDoor(kernel: Kernel, parts: DoorParts): Door {
-  const { config, clock } = kernel;
-  const { registry, provisioner, activity, recordActivity } = parts;
+  const { config } = kernel;
+  const { registry, provisioner, recordActivity } = parts;
   const rules = policyRules(config);
   const verifier = createTokenVerifier({ ...verifierSettings(config), ...kernel });
   const shared = {
@@ -86,7 +86,7 @@ export function createDoor(kernel: Kernel, parts: DoorParts): Door {
     api: createApiCalls({
       ...shared,
       keepalive: (uid) => recordActivity.keepalive(uid),
-      usage: (uid) => activity.usage(uid, clock.now()),
+      usage: (uid) => parts.usage(uid),
       lifetimes: lifetimesOf(config),
     }),
     close: () => verifier.close(),

@@ -1,19 +1,22 @@
 import { driverName } from "../drivers/driver-name.ts";
 import { createRegistry, type Registry } from "../drivers/registry.ts";
 import type { DriverRuntime } from "../drivers/runtime.ts";
+import { createDriverUsage } from "../flows/driver-usage.ts";
 import { createPersistActivity } from "../flows/persist-activity.ts";
 import { createProvisioner, type Provisioner } from "../flows/provision.ts";
 import { createReaper, type Reaper } from "../flows/reap.ts";
 import { createRecordActivity, type RecordActivity } from "../flows/record-activity.ts";
 import { recordDriverEnds } from "../flows/record-driver-ends.ts";
-import { type Activity, createActivity } from "../sessions/activity.ts";
+import { createActivity } from "../sessions/activity.ts";
+import type { Usage } from "../sessions/idleness.ts";
 import type { Kernel } from "./door.ts";
 import { holdLimits, lifetimesOf, profileOf, sha256Hex } from "./settings.ts";
 
 /** The drivers' side: what is known of them, what says that they are used, what starts and ends them. */
 export interface Life {
   readonly registry: Registry;
-  readonly activity: Activity;
+  /** What is known of a driver's use now, by all replicas. */
+  usage(uid: string): Usage | undefined;
   readonly recordActivity: RecordActivity;
   readonly provisioner: Provisioner;
   readonly reaper: Reaper;
@@ -28,15 +31,13 @@ export function createLife(kernel: Kernel, runtime: DriverRuntime): Life {
   const intervalMs = config.activity.access_log_interval_seconds * 1000;
   const lifetimes = lifetimesOf(config);
   const registry = createRegistry(kernel);
-  // For as long as the runtime tells of ends: it may itself end drivers when it is closed.
-  recordDriverEnds({ ...kernel, registry });
-  const activity = createActivity(
-    { intervalMs, detachedGraceMs: config.activity.detached_grace_minutes * 60_000 },
-    clock.now(),
-  );
+  const stopRecordingEnds = recordDriverEnds({ ...kernel, registry, runtime });
+  const rules = { intervalMs, detachedGraceMs: config.activity.detached_grace_minutes * 60_000 };
+  const activity = createActivity(rules, clock.now());
   const idleTimeoutMs = (profile: string): number => lifetimes(profile).idleTimeoutMs;
   const writer = createPersistActivity({ activity, registry, runtime, clock, log, idleTimeoutMs });
-  const recordActivity = createRecordActivity({ activity, registry, writer, clock, idleTimeoutMs });
+  const recordActivity = createRecordActivity({ activity, registry, runtime, writer, clock, idleTimeoutMs });
+  const usageAt = createDriverUsage({ activity, registry, runtime, rules, idleTimeoutMs });
   const provisioner = createProvisioner({
     ...kernel,
     runtime,
@@ -53,6 +54,7 @@ export function createLife(kernel: Kernel, runtime: DriverRuntime): Life {
     registry,
     runtime,
     activity,
+    usage: usageAt,
     writer,
     intervalMs,
     passEveryMs,
@@ -60,7 +62,7 @@ export function createLife(kernel: Kernel, runtime: DriverRuntime): Life {
   });
   const life: Life = {
     registry,
-    activity,
+    usage: (uid) => usageAt(uid, clock.now()),
     recordActivity,
     provisioner,
     reaper,
@@ -70,6 +72,8 @@ export function createLife(kernel: Kernel, runtime: DriverRuntime): Life {
       provisioner.close();
       recordActivity.close();
       await writer.close();
+      // A runtime of our own may end drivers when it is closed, and tells of it: that is audited to the last.
+      if (runtime.shared) stopRecordingEnds();
     },
   };
   return life;

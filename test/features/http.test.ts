@@ -25,12 +25,14 @@ const view: SessionView = {
 let server: HttpServer;
 let calls: { readonly call: ApiCall; readonly key: SessionKey | undefined }[];
 let notReady: string[];
+let warnings: string[];
 let failure: Error | undefined;
 const metrics = createMetrics();
 
 beforeEach(async () => {
   calls = [];
   notReady = [];
+  warnings = [];
   failure = undefined;
   const options: HttpOptions = {
     address: "127.0.0.1",
@@ -39,6 +41,7 @@ beforeEach(async () => {
     log: silentLog,
     metrics,
     notReady: () => notReady,
+    warnings: () => warnings,
     keepalive: async (call, key) => {
       calls.push({ call, key });
       if (failure !== undefined) throw failure;
@@ -70,11 +73,12 @@ describe("health", () => {
     notReady = ["the first list of drivers is not complete"];
     const before = await fetch(url("/readyz"));
     expect(before.status).toBe(503);
-    expect(await before.json()).toEqual({ ready: false, reasons: notReady });
+    expect(await before.json()).toEqual({ ready: false, reasons: notReady, warnings: [] });
     notReady = [];
+    warnings = ["namespace x cannot be read"];
     const after = await fetch(url("/readyz"));
     expect(after.status).toBe(200);
-    expect(await after.json()).toEqual({ ready: true, reasons: [] });
+    expect(await after.json()).toEqual({ ready: true, reasons: [], warnings });
   });
 });
 

@@ -7,6 +7,9 @@ import { type SessionKey, sessionKeyId } from "../../src/sessions/session-key.ts
 
 /** A runtime in memory whose drivers do what the test says. For tests of pure code only. */
 export interface FakeRuntime extends DriverRuntime {
+  /** What `mayStop` and `faults` answer. */
+  may: boolean;
+  faultLines: string[];
   readonly starts: StartRequest[];
   readonly stops: { readonly uid: string; readonly why: Draining["reason"] }[];
   readonly records: {
@@ -51,7 +54,7 @@ export function aDriver(change: Partial<Driver> = {}): Driver {
   };
 }
 
-export function createFakeRuntime(sink: DriverSink, clock: Clock): FakeRuntime {
+export function createFakeRuntime(sink: DriverSink, clock: Clock, shared = false): FakeRuntime {
   const drivers = new Map<string, Driver>();
   let made = 0;
   const change = (uid: string, to: Partial<Driver>): Driver => {
@@ -60,9 +63,11 @@ export function createFakeRuntime(sink: DriverSink, clock: Clock): FakeRuntime {
     return fake.put({ ...driver, ...to });
   };
   const fake: FakeRuntime = {
-    shared: false,
-    mayStop: () => true,
-    faults: () => [],
+    shared,
+    may: true,
+    faultLines: [],
+    mayStop: () => fake.may,
+    faults: () => fake.faultLines,
     starts: [],
     stops: [],
     records: [],

@@ -27,8 +27,16 @@ export const healthBody = {
 
 export const readyBody = {
   type: "object",
-  required: ["ready", "reasons"],
-  properties: { ready: { type: "boolean" }, reasons: { type: "array", items: text } },
+  required: ["ready", "reasons", "warnings"],
+  properties: {
+    ready: { type: "boolean" },
+    reasons: { type: "array", items: text, description: "Why it cannot serve; empty when it can." },
+    warnings: {
+      type: "array",
+      items: text,
+      description: "What an operator should know although it serves, such as drivers that cannot be read now.",
+    },
+  },
 } as const;
 
 export const keepaliveParams = {

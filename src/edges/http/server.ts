@@ -70,7 +70,9 @@ function addOpenRoutes(server: FastifyInstance, options: HttpOptions): void {
   server.get(health.path, { schema: { response: health.answers } }, () => ({ status: "ok" }));
   server.get(ready.path, { schema: { response: ready.answers } }, (_, reply) => {
     const reasons = options.notReady();
-    return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons });
+    return reply
+      .code(reasons.length === 0 ? 200 : 503)
+      .send({ ready: reasons.length === 0, reasons, warnings: options.warnings() });
   });
   server.get(scrape.path, async (_, reply) =>
     reply.type(options.metrics.contentType).send(await options.metrics.text()),

@@ -296,6 +296,78 @@ describe("a start that fails", () => {
   });
 });
 
+describe("where other replicas order starts too", () => {
+  it("serves those who wait here with a driver that another replica had started, without an order", async () => {
+    const { runtime, provisioner } = setUp();
+    runtime.put(aDriver({ phase: "starting", address: undefined }));
+    const call = provisioner.acquire(ask("app"));
+    await settled();
+    expect(provisioner.holds()).toBe(1);
+    runtime.ready("uid-1");
+    expect((await call).driver.uid).toBe("uid-1");
+    expect(runtime.starts).toEqual([]);
+  });
+
+  it("serves them also where its own order is refused, because the other's was taken", async () => {
+    const { runtime, provisioner } = setUp({
+      runtime: {
+        async start() {
+          runtime.put(aDriver({ phase: "starting", address: undefined }));
+          await Promise.resolve();
+          throw new GatewayError("DRIVER_STARTING", "the leader did not answer", { retryAfterMs: 2_000 });
+        },
+      },
+    });
+    const call = provisioner.acquire(ask("app"));
+    await settled();
+    expect(provisioner.holds()).toBe(1);
+    runtime.ready("uid-1");
+    expect((await call).driver.uid).toBe("uid-1");
+  });
+
+  it("passes on when to come back where the order is refused and nothing starts", async () => {
+    const error = new GatewayError("DRIVER_STARTING", "no replica leads", { retryAfterMs: 2_000 });
+    const { provisioner } = setUp({ runtime: { start: () => Promise.reject(error) } });
+    await expect(provisioner.acquire(ask("app"))).rejects.toBe(error);
+    expect(provisioner.holds()).toBe(0);
+  });
+
+  it("waits for the report from when the order was taken, however long that took", async () => {
+    let taken: () => void = () => undefined;
+    let orders = 0;
+    const { clock, runtime, provisioner } = setUp({
+      runtime: {
+        start() {
+          orders += 1;
+          return new Promise((resolve) => {
+            taken = resolve;
+          });
+        },
+      },
+      limits: { ...limits, holdMs: 1_000_000 },
+    });
+    const call = provisioner.acquire(ask("app"));
+    await clock.advance(55_000);
+    taken();
+    await clock.advance(55_000);
+    runtime.put(aDriver());
+    expect(await call).toMatchObject({ driver: { uid: "uid-1" }, heldMs: 110_000 });
+    expect(orders).toBe(1);
+    expect(clock.pending).toBe(0);
+  });
+
+  it("gives up an order that is never taken", async () => {
+    const { clock, provisioner } = setUp({
+      runtime: { start: () => new Promise(() => undefined) },
+      limits: { ...limits, holdMs: 1_000_000 },
+    });
+    const call = Promise.allSettled([provisioner.acquire(ask("app"))]);
+    await clock.advance(60_000);
+    expect(codes(await call)).toEqual(["DRIVER_STARTING"]);
+    expect(clock.pending).toBe(0);
+  });
+});
+
 describe("a driver that is being stopped", () => {
   it("is waited for, then a new one is started", async () => {
     const { registry, runtime, provisioner } = setUp();

@@ -26,20 +26,25 @@ function start(clock: FakeClock, before?: FakeRuntime, synced = true) {
   const activity = createActivity(rules, clock.now());
   const idleTimeoutMs = () => lifetimes.idleTimeoutMs;
   const writer = createPersistActivity({ activity, registry, runtime, clock, log: silentLog, idleTimeoutMs });
-  const recorder = createRecordActivity({ activity, registry, writer, clock, idleTimeoutMs });
+  const recorder = createRecordActivity({ activity, registry, runtime, writer, clock, idleTimeoutMs });
   const records: DriverRecord[] = [];
   const audit = {
     fault: undefined as Error | undefined,
+    /** Called when a record has been written. */
+    written: (_action: string): void => undefined,
     async write(record: AuditRecord) {
       if (audit.fault) throw audit.fault;
-      if (record.kind === "driver") records.push(record);
+      if (record.kind !== "driver") return;
+      records.push(record);
+      audit.written(record.action);
     },
   };
-  recordDriverEnds({ registry, audit, clock, log: silentLog });
+  recordDriverEnds({ registry, runtime, audit, clock, log: silentLog });
   const reaper = createReaper({
     registry,
     runtime,
     activity,
+    usage: (uid, now) => activity.usage(uid, now),
     writer,
     audit,
     clock,
@@ -302,5 +307,66 @@ describe("stopping by order", () => {
     const world = await withDriver({ phase: "draining", draining: { reason: "deleted", since: 1 } });
     await world.clock.advance(passEveryMs);
     expect(world.runtime.stops).toEqual([{ uid: "uid-1", why: "deleted" }]);
+  });
+});
+
+describe("a replica that may not stop drivers", () => {
+  const overdue = lifetimes.idleTimeoutMs + proof + 10 * passEveryMs;
+
+  it("does nothing, writes no audit and counts no failure; once it may, it proves two intervals long first", async () => {
+    const world = await withDriver();
+    world.runtime.may = false;
+    await world.clock.advance(overdue);
+    expect(world.runtime.records).toEqual([]);
+    expect(actions(world)).toEqual([]);
+    world.runtime.may = true;
+    await world.clock.advance(passEveryMs + proof - 1);
+    expect(actions(world)).toEqual([]);
+    await world.clock.advance(2 * passEveryMs);
+    expect(actions(world)).toEqual(["drain idle"]);
+  });
+
+  it("leaves a drain of the leader as it is", async () => {
+    const draining = { reason: "idle", since: 1 } as const;
+    const world = await withDriver({ phase: "draining", draining });
+    world.runtime.may = false;
+    world.recorder.called("uid-1");
+    await world.clock.advance(overdue);
+    expect(world.registry.byUid("uid-1")?.draining).toEqual(draining);
+    expect(world.runtime.stops).toEqual([]);
+  });
+
+  it("stops nothing when its turn ends while the audit is written; the driver serves on and no failure counts", async () => {
+    const world = await withDriver();
+    await world.clock.advance(lifetimes.idleTimeoutMs + passEveryMs);
+    world.audit.written = (action) => {
+      if (action === "stop") world.runtime.may = false;
+    };
+    await world.clock.advance(proof + 2 * passEveryMs);
+    expect(actions(world)).toEqual(["drain idle", "stop idle"]);
+    expect(world.runtime.stops).toEqual([]);
+    expect(world.registry.byKey(aKey("app"))?.uid).toBe("uid-1");
+    world.audit.written = () => undefined;
+    world.runtime.may = true;
+    await world.clock.advance(proof + 3 * passEveryMs);
+    expect(alive(world)).toBe(false);
+  });
+
+  it("sets no drain when its turn ends while the audit is written", async () => {
+    const world = await withDriver();
+    world.audit.written = () => {
+      world.runtime.may = false;
+    };
+    await world.clock.advance(overdue);
+    expect(actions(world)).toEqual(["drain idle"]);
+    expect(world.runtime.records).toEqual([]);
+  });
+
+  it("refuses to stop by order, and says so", async () => {
+    const world = await withDriver();
+    world.runtime.may = false;
+    await expect(world.reaper.stopDriver("uid-1", "deleted")).rejects.toMatchObject({ reason: "NOT_READY" });
+    expect(actions(world)).toEqual([]);
+    expect(world.registry.byKey(aKey("app"))?.uid).toBe("uid-1");
   });
 });

@@ -27,7 +27,14 @@ function setUp() {
     log: silentLog,
     idleTimeoutMs: () => idleTimeout,
   });
-  const recorder = createRecordActivity({ activity, registry, writer, clock, idleTimeoutMs: () => idleTimeout });
+  const recorder = createRecordActivity({
+    activity,
+    registry,
+    runtime,
+    writer,
+    clock,
+    idleTimeoutMs: () => idleTimeout,
+  });
   runtime.put(aDriver({ createdAt: clock.now() }));
   return { clock, registry, runtime, activity, writer, recorder };
 }
@@ -126,7 +133,8 @@ describe("writing activity to the driver's record", () => {
     await writer.setDraining("uid-1", { reason: "max_ttl", since: 5 });
     recorder.called("uid-1");
     await clock.advance(idleTimeout);
-    expect(runtime.records.at(-1)?.draining).toEqual({ reason: "max_ttl", since: 5 });
+    expect(runtime.records.at(-1)?.draining).toBe("keep");
+    expect(runtime.newest(aKey("app"))?.draining).toEqual({ reason: "max_ttl", since: 5 });
     runtime.recordError = new Error("no");
     await expect(writer.setDraining("uid-1", undefined)).rejects.toMatchObject({ reason: "RECORD_UNAVAILABLE" });
     expect(writer.draining("uid-1")).toEqual({ reason: "max_ttl", since: 5 });
@@ -163,7 +171,7 @@ describe("ends that are seen", () => {
     const { clock, registry, runtime } = setUp();
     const records: DriverRecord[] = [];
     const write = async (record: unknown) => void records.push(record as DriverRecord);
-    recordDriverEnds({ registry, audit: { write }, clock, log: silentLog });
+    recordDriverEnds({ registry, runtime, audit: { write }, clock, log: silentLog });
     runtime.put(aDriver({ uid: "old", phase: "failed", address: undefined }));
     registry.sink.synced();
     runtime.put(aDriver({ uid: "new", phase: "starting", address: undefined }));
