@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { portIsFree } from "../../deploy/local/ports.ts";
 import { kinds } from "../../src/edges/kubernetes/kinds.ts";
 import type { DriverResource, Pod, Stored } from "../../src/edges/kubernetes/objects.ts";
-import { kubeAdmin, pods } from "../support/kube/access.ts";
+import { kubeAdmin, namespaces, pods } from "../support/kube/access.ts";
 import { grant, mayDo, serviceAccountToken, serviceAccountUser } from "../support/kube/access-rights.ts";
 import { type KubeCluster, startKubeCluster } from "../support/kube/cluster.ts";
 import { installCrds, operatorCrds, uninstallCrds } from "../support/kube/crds.ts";
@@ -145,7 +145,7 @@ test("what an object owns goes with it, and so does what a namespace holds", asy
   await admin.createNamespace("short-lived");
   await admin.create(pods, { ...pod("held"), metadata: { name: "held", namespace: "short-lived" } });
   await admin.deleteNamespace("short-lived");
-  await admin.gone({ apiVersion: "v1", plural: "namespaces" }, undefined, "short-lived");
+  await admin.gone(namespaces, undefined, "short-lived");
 });
 
 test("a quota refuses what is too much", async () => {

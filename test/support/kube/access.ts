@@ -174,7 +174,7 @@ async function sent(wanted: Exchange): Promise<IncomingMessage> {
     const outgoing = request(url, { method, headers, agent, signal }, resolve);
     outgoing.once("error", (error: NodeJS.ErrnoException) => {
       // The server, or an earlier one at the same port, closed the connection while it was unused.
-      if (outgoing.reusedSocket && error.code === "ECONNRESET") resolve(sent(wanted));
+      if (outgoing.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE")) resolve(sent(wanted));
       else reject(error);
     });
     outgoing.end(content);

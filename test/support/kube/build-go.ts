@@ -14,8 +14,9 @@ import {
 } from "../../../deploy/local/install-once.ts";
 import { repositoryRoot } from "../../../deploy/local/layout.ts";
 import { pipInstall } from "../../../deploy/local/pip.ts";
-import { findPython, installEnvironment } from "../../../deploy/local/python.ts";
+import { installEnvironment } from "../../../deploy/local/python.ts";
 import { ensureInstaller } from "../../../deploy/local/tools.ts";
+import { boundToUs } from "./bound.ts";
 
 export interface KubeBuildOptions {
   /** The empty folder that gets the programs. */
@@ -123,18 +124,6 @@ async function installGo({ cache, work, progress }: KubeBuildOptions, env: Envir
   return join(installedFolder(work, go), "go/bin/go");
 }
 
-/**
- * Lowers its own priority, asks to be killed when its parent dies, and becomes the program. Not done from outside: on
- * Linux a priority is a thread's own, and the program's other threads would keep theirs.
- */
-const polite = `import ctypes, os, sys
-os.nice(10)
-try:
-    ctypes.CDLL(None).prctl(1, 9)
-except Exception:
-    pass
-os.execvp(sys.argv[1], sys.argv[1:])`;
-
 /** Runs it in the module's folder, and ends it and what it runs when the signal comes or an hour is over. */
 async function runPolitely(
   go: string,
@@ -142,13 +131,13 @@ async function runPolitely(
   env: Environment,
   signal: AbortSignal | undefined,
 ): Promise<CommandResult> {
-  const python = await findPython(env);
+  const bound = (await boundToUs(10))(go, args);
   const limit = AbortSignal.timeout(buildTimeoutMs);
   const enough = signal === undefined ? limit : AbortSignal.any([signal, limit]);
   enough.throwIfAborted();
   const result = await new Promise<CommandResult>((resolve) => {
     let output = "";
-    const child = spawn(python, ["-c", polite, go, ...args], {
+    const child = spawn(bound.command, bound.args, {
       env,
       cwd: module,
       detached: true,

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { type Child, startChild, waitFor } from "../../../deploy/local/processes.ts";
 import { type StackPart, stackPart } from "../stack-part.ts";
 import { type KubeAdmin, serviceAccounts } from "./access.ts";
+import type { BoundCommand } from "./bound.ts";
 import type { KubeBinaries } from "./build.ts";
 import type { KubePki } from "./pki.ts";
 
@@ -16,6 +17,8 @@ export interface ClusterPart extends StackPart {
 export interface PartsOptions {
   readonly folder: string;
   readonly programs: KubeBinaries;
+  /** How to start a program: see `boundToUs`. */
+  readonly bound: (program: string, args: readonly string[]) => BoundCommand;
   readonly pki: KubePki;
   readonly admin: KubeAdmin;
   readonly etcdPort: number;
@@ -39,7 +42,7 @@ export function clusterParts(options: PartsOptions): ClusterParts {
   const { programs, etcdPort, admin } = options;
   const part = (
     name: string,
-    command: string,
+    program: string,
     args: readonly string[],
     isReady: () => Promise<boolean>,
   ): ClusterPart => {
@@ -49,7 +52,8 @@ export function clusterParts(options: PartsOptions): ClusterParts {
       name,
       logFile,
       graceMs,
-      launch: async () => await startChild({ name, command, args, cwd: options.folder, env, logFile }),
+      launch: async () =>
+        await startChild({ name, ...options.bound(program, args), cwd: options.folder, env, logFile }),
       ready: async (child: Child) =>
         void (await waitFor(`${name} to serve`, isReady, { deadlineMs, children: [child], intervalMs: 25 })),
     });

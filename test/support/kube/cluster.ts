@@ -8,6 +8,7 @@ import { text } from "node:stream/consumers";
 import { writePrivateFile } from "../../../deploy/local/files.ts";
 import { freePort } from "../../../deploy/local/ports.ts";
 import { type KubeAdmin, kubeAdmin } from "./access.ts";
+import { boundToUs } from "./bound.ts";
 import { ensureKubeBinaries, type KubeBinaries } from "./build.ts";
 import { type ClusterPart, type ClusterParts, clusterParts } from "./cluster-parts.ts";
 import { type CustomResourceDefinition, installCrds, operatorCrds } from "./crds.ts";
@@ -45,6 +46,8 @@ export interface KubeCluster {
   kubeconfigFor(token: string, namespace?: string): string;
   /** What the cluster's processes are; the API server keeps its port and data over `restart`. */
   readonly etcd: ClusterPart;
+  /** For what the API server cannot be asked for, such as a compaction. */
+  readonly etcdUrl: string;
   readonly apiServer: ClusterPart;
   readonly controllerManager: ClusterPart;
   /** As the admin; ends after 60 s at the latest. */
@@ -97,7 +100,7 @@ async function prepare(folder: string, programs: KubeBinaries, options: KubeClus
   const etcdPort = await freePort();
   const port = await freePort(undefined, new Set([etcdPort]));
   const url = `https://127.0.0.1:${port}`;
-  const pki = await makePki(join(folder, "pki"));
+  const [pki, bound] = await Promise.all([makePki(join(folder, "pki")), boundToUs()]);
   const tokens = { admin: newToken(), controllers: newToken() };
   const tokenFile = join(folder, "tokens.csv");
   writePrivateFile(tokenFile, staticTokens(tokens));
@@ -110,6 +113,7 @@ async function prepare(folder: string, programs: KubeBinaries, options: KubeClus
   const parts = clusterParts({
     folder,
     programs,
+    bound,
     pki,
     admin,
     etcdPort,
@@ -124,6 +128,7 @@ async function prepare(folder: string, programs: KubeBinaries, options: KubeClus
     parts,
     url,
     port,
+    etcdUrl: `http://127.0.0.1:${etcdPort}`,
     caFile: pki.caFile,
     caPem: pki.caPem,
     adminToken: tokens.admin,
