@@ -57,6 +57,8 @@ export interface DriverRuntime {
    * of the reaper. Local: always.
    */
   mayStop(): boolean;
+  /** Whether some replica, this one or another, is known to lead; it may be gone for as long as a lease lasts. Local: always. */
+  isLed(): boolean;
   /**
    * What an operator should know, a line each: why facts may be out of date, what cannot be read, that no replica is known
    * to lead. Empty when all is well; decisions go on from the last catalog in any case.

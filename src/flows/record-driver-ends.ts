@@ -8,7 +8,7 @@ import type { Log } from "../kernel/log.ts";
 
 export interface RecordDriverEndsOptions {
   readonly registry: Pick<Registry, "onChange" | "synced">;
-  readonly runtime: Pick<DriverRuntime, "mayStop" | "faults" | "shared">;
+  readonly runtime: Pick<DriverRuntime, "mayStop" | "isLed" | "shared">;
   readonly audit: AuditSink;
   readonly clock: Clock;
   readonly log: Log;
@@ -35,8 +35,8 @@ const maxKept = 1_000;
  *
  * Every replica sees every end; the one that may stop drivers writes it. The others keep it: who comes to lead within two
  * minutes writes what it kept, so nothing is lost when the leader dies; what the old leader had written is then there
- * twice. While the runtime has faults (nobody may lead) nothing kept is dropped.
- * @returns the function that ends it; what is kept is written then if nobody may lead
+ * twice. While nobody is known to lead, nothing kept is dropped.
+ * @returns the function that ends it; what is kept is written then if nobody is known to lead
  */
 export function recordDriverEnds(options: RecordDriverEndsOptions): () => void {
   const state: State = { ...options, kept: [], cancelNext: undefined };
@@ -49,7 +49,7 @@ export function recordDriverEnds(options: RecordDriverEndsOptions): () => void {
   return () => {
     stopListening();
     state.cancelNext?.();
-    if (options.runtime.mayStop() || options.runtime.faults().length > 0) writeAll(state);
+    if (options.runtime.mayStop() || !options.runtime.isLed()) writeAll(state);
   };
 }
 
@@ -62,7 +62,7 @@ function keep(state: State, event: DriverEvent): void {
 function look(state: State): void {
   const { runtime, clock, kept } = state;
   if (runtime.mayStop()) writeAll(state);
-  else if (runtime.faults().length === 0) {
+  else if (runtime.isLed()) {
     const young = kept.findIndex((event) => clock.now() - event.time < keepMs);
     kept.splice(0, young < 0 ? kept.length : young);
   }

@@ -67,6 +67,7 @@ export function createFakeRuntime(sink: DriverSink, clock: Clock, shared = false
     may: true,
     faultLines: [],
     mayStop: () => fake.may,
+    isLed: () => true,
     faults: () => fake.faultLines,
     starts: [],
     stops: [],

@@ -59,14 +59,15 @@ export function createSharedWorld(clock: FakeClock): SharedWorld {
   return world;
 }
 
-function createRuntime(world: SharedWorld, name: string, faults: string[]): DriverRuntime {
+function createRuntime(world: SharedWorld, name: string): DriverRuntime {
   const leads = () => world.leader === name;
   const phaseOf = (driver: Driver, draining: Draining | undefined) =>
     driver.phase === "ready" || driver.phase === "draining" ? (draining ? "draining" : "ready") : driver.phase;
   return {
     shared: true,
     mayStop: leads,
-    faults: () => faults,
+    isLed: () => world.leader !== undefined,
+    faults: () => [],
     watch: async () => undefined,
     close: async () => undefined,
     start: async () => undefined,
@@ -94,8 +95,7 @@ export type Replica = ReturnType<typeof startReplica>;
 export function startReplica(world: SharedWorld, name: string) {
   const { clock } = world;
   const registry = createRegistry({ clock, log: silentLog, metrics: noMetrics });
-  const faults: string[] = [];
-  const runtime = createRuntime(world, name, faults);
+  const runtime = createRuntime(world, name);
   const idleTimeoutMs = () => lifetimes.idleTimeoutMs;
   const activity = createActivity(rules, clock.now());
   const parts = { registry, runtime, activity, clock, idleTimeoutMs, log: silentLog };
@@ -129,7 +129,6 @@ export function startReplica(world: SharedWorld, name: string) {
     writer,
     recorder,
     records,
-    faults,
     stopRecordingEnds,
     usage: (uid: string) => usage(uid, clock.now()),
     /** The process is gone: it writes nothing any more. */

@@ -42,6 +42,7 @@ export function createKubernetesRuntime(options: KubernetesRuntimeOptions): Driv
       const world = opened?.world;
       return world !== undefined && world.synced && world.election.leads() && world.watches.isCurrent();
     },
+    isLed: () => opened !== undefined && isLed(opened.world),
     faults: () => (opened === undefined ? [] : faultsOf(opened.world)),
     async watch(sink, signal) {
       const { world } = await use();
@@ -101,7 +102,9 @@ async function open(options: KubernetesRuntimeOptions): Promise<Open> {
 
 /** Port 0 in the configuration: whichever port it has. */
 function advertised({ peer }: KubernetesRuntimeOptions, { address }: Peers): string {
-  return peer.advertise.endsWith(":0") ? peer.advertise.replace(/0$/, address.slice(address.lastIndexOf(":") + 1)) : peer.advertise;
+  return peer.advertise.endsWith(":0")
+    ? peer.advertise.replace(/0$/, address.slice(address.lastIndexOf(":") + 1))
+    : peer.advertise;
 }
 
 async function close({ world, peers, remains, running }: Open): Promise<void> {
@@ -142,10 +145,13 @@ async function untilSynced(world: World): Promise<void> {
   });
 }
 
-function faultsOf({ watches, election, drift, synced }: World): readonly string[] {
+const isLed = ({ election }: World): boolean => election.leads() || election.leader() !== undefined;
+
+function faultsOf(world: World): readonly string[] {
+  const { watches, drift, synced } = world;
   const lines = [...watches.faults()];
   if (!synced && lines.length === 0) lines.push("not all drivers have been read yet");
-  if (!election.leads() && election.leader() === undefined) {
+  if (!isLed(world)) {
     lines.push("no replica is known to lead: drivers are neither started nor stopped");
   }
   if (drift.count > 0) lines.push(`${drift.count} drivers were made from another template than their profile has now`);

@@ -51,6 +51,7 @@ export function createLocalRuntime(options: LocalRuntimeOptions): DriverRuntime 
   return {
     shared: false,
     mayStop: () => true,
+    isLed: () => true,
     faults: () => [],
     async watch(sink, signal) {
       await opened();
