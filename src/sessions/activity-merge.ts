@@ -111,6 +111,9 @@ const writeSlackMs = 10_000;
  * so long after a record was written another replica may have seen what is in no record yet: nothing is proved (`unproven`).
  * Once that time is over and no newer record came, the record is complete and `lastActive` is exact. It is not moved
  * ahead for the time in between: the mark of a drain is a record too, and would then count as use that ends the drain.
+ *
+ * A use whose record is still on its way is not known here. So a stop has to be ordered on the version of the record that
+ * was judged, and who lets a call through to a driver that is draining for idleness has to record it without delay.
  * @param recorded the driver's record as this replica sees it now
  * @param now ms since the epoch
  * @param unrecordedMs see `flows/persist-activity.ts`

@@ -75,7 +75,8 @@ const rules: readonly Rule[] = [
       `${namespace === undefined ? "" : ` in namespace "${namespace}"`}: add that to its Role (RBAC)`,
   },
   {
-    pattern: /could not find the requested resource|404 page not found|no matches for kind/,
+    // kube-apiserver answers a path that it does not know with a plain text.
+    pattern: /could not find the requested resource|404 page not found|no matches for kind|answered with status 404$/,
     summary: () =>
       "the operator's CRD is not installed in this cluster (or not in this version): install the operator, or use kind: pod",
   },

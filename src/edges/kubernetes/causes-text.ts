@@ -17,13 +17,13 @@ export function safeLine(text: string, max: number = maxSummaryLength): string {
   return cut(withoutSecrets(line), max);
 }
 
-export function cut(line: string, max: number): string {
+function cut(line: string, max: number): string {
   return line.length <= max ? line : `${line.slice(0, max - 3)}...`;
 }
 
 function withoutSecrets(line: string): string {
   return line
-    .replace(/\beyJ[\w-]{8,}(?:\.[\w-]*){0,4}/g, "[redacted]")
+    .replace(/\beyJ[\w-]{6,}(?:\.[\w-]*){0,4}/g, "[redacted]")
     .replace(/(:\/\/)[^\s/@]{1,256}@/g, "$1[redacted]@")
     .replace(/\b(bearer|basic) [\w.~+/=-]{8,}/gi, "$1 [redacted]")
     .replace(

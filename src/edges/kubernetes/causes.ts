@@ -3,7 +3,7 @@ import { operatorFailure } from "./causes-operator.ts";
 import { eventsFailure, lastSeen, waitingFailure } from "./causes-pod.ts";
 import { safeLine, without } from "./causes-text.ts";
 import type { ContainerStatus, Pod } from "./objects.ts";
-import { condition, timeOf } from "./observe-pod.ts";
+import { condition, isDeleting, timeOf } from "./observe-pod.ts";
 import type { DriverObjects, Found, StartFailure, StartLimits } from "./observe-types.ts";
 import { driverContainer } from "./pod-of.ts";
 
@@ -12,7 +12,9 @@ import { driverContainer } from "./pod-of.ts";
  * first, since it is nearest to the cause; then the operator's status, then events, then the time limit.
  * @param now ms since the epoch
  */
-export function startFailure(objects: DriverObjects, now: number, limits: StartLimits): StartFailure | undefined {
+export function startFailure(all: DriverObjects, now: number, limits: StartLimits): StartFailure | undefined {
+  // A pod that is being deleted ends as it must; an operator makes another.
+  const objects = all.pod !== undefined && isDeleting(all.pod) ? { ...all, pod: undefined } : all;
   const found =
     ended(objects) ??
     waitingFailure(objects, now, limits) ??

@@ -63,15 +63,15 @@ export function observeAs(identity: DriverIdentity, objects: DriverObjects, cont
       connectSessions: record.recorded?.connectSessions ?? [],
     },
   });
-  const was = wasReady(objects);
-  const failure = was ? undefined : (objects.failed ?? failureOf(objects, context, record.recorded));
   if (isDeleting(objects.main)) {
-    if (failure !== undefined) return end("died", failure.summary);
+    if (objects.failed !== undefined) return end("died", objects.failed.summary);
     const why = objects.stopOrdered ?? record.draining?.reason;
     return why === undefined
       ? end("vanished", "somebody deleted the driver's object")
       : end("stopped", `stopped: ${why}`);
   }
+  const was = wasReady(objects);
+  const failure = was ? undefined : (objects.failed ?? failureOf(objects, context, record.recorded));
   const death = was ? deathOf(objects) : undefined;
   if (death !== undefined) return end("died", death);
   const serves = was || (failure === undefined && isReady(objects, identity.tokenSecret));

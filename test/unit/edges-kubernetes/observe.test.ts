@@ -173,6 +173,12 @@ describe("a driver that was ready", () => {
     expect(end(deleted)).toMatchObject({ cause: "stopped", summary: "stopped: idle" });
   });
 
+  it("is stopped when we stop it before it was ready, however its container ends then", () => {
+    const status = { phase: "Failed", containerStatuses: [container({ terminated: { exitCode: 143 } })] } as const;
+    const gone = podWith(status, { metadata: { deletionTimestamp: after(19) } });
+    expect(end(gone, { stopOrdered: "deleted" })).toMatchObject({ cause: "stopped" });
+  });
+
   it("died of its failure when what a failed start left is deleted", () => {
     const pod = podWith({ phase: "Pending" }, { metadata: { deletionTimestamp: after(19) } });
     const failed = { summary: "no image", logTail: [], exitCode: undefined, at: made };
