@@ -31,7 +31,7 @@ export interface DiagnoserOptions {
 export interface Diagnoser {
   /** Reads these events every 2 s until it is told otherwise. Undefined: no more. */
   suspect(uid: string, suspect: Suspect | undefined): void;
-  /** Reads the last 20 lines, once for each driver. */
+  /** Reads the last 200 lines, once for each driver. */
   readLog(uid: string, place: PodLog): void;
   /** What was read last, oldest first. */
   eventsOf(uid: string): readonly KubeEvent[];
@@ -62,7 +62,10 @@ const everyMs = 2_000;
 const tickMs = 250;
 const atOnce = 4;
 const maxEvents = 50;
-const logLines = 20;
+/** The cause stands above a stack trace that alone may be longer than what is shown. */
+const logLines = 200;
+/** The API server ends the log there, at its beginning: more than so many long lines have. */
+const logBytes = 512 * 1024;
 
 export function createDiagnoser(options: DiagnoserOptions): Diagnoser {
   const state: State = { ...options, cases: new Map(), over: new AbortController(), running: 0, stopTimer: undefined };
@@ -126,7 +129,8 @@ async function readEvents(state: State, uid: string, found: Case): Promise<void>
   try {
     const lists = await Promise.all(suspect.uids.map((of) => eventsOf(state, suspect.namespace, of)));
     const read = lists.flat().toSorted((a, b) => (a.lastTimestamp ?? "").localeCompare(b.lastTimestamp ?? ""));
-    const isNews = read.length !== found.events.length || read.at(-1)?.metadata.uid !== found.events.at(-1)?.metadata.uid;
+    const isNews =
+      read.length !== found.events.length || read.at(-1)?.metadata.uid !== found.events.at(-1)?.metadata.uid;
     found.events = read;
     if (isNews && state.cases.get(uid) === found) state.onNews(uid);
   } catch (error) {
@@ -153,11 +157,14 @@ async function readLog(state: State, uid: string, found: Case, place: PodLog): P
     const text = await state.api.call<string>({
       method: "GET",
       path: `${objectPath(kinds.pod, place.namespace, place.pod)}/log`,
-      query: { tailLines: logLines, limitBytes: 32_768, container: place.container },
+      query: { tailLines: logLines, limitBytes: logBytes, container: place.container },
       answer: "text",
       signal: state.over.signal,
     });
-    found.log = text.split("\n").filter((line) => line.trim() !== "").slice(-logLines);
+    found.log = text
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .slice(-logLines);
   } catch (error) {
     state.log.debug("the log of a driver could not be read", { driver_uid: uid, error });
     found.log = [];

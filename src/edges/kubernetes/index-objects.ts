@@ -73,7 +73,8 @@ export function createObjectIndex(): ObjectIndex {
   const main = (uid: string) => asMain(state.held.get(uid));
   return {
     put: (source, object) => put(state, { source, object, own: false }),
-    putOwn: (source, object) => (state.deleted.has(object.metadata.uid) ? [] : put(state, { source, object, own: true })),
+    putOwn: (source, object) =>
+      state.deleted.has(object.metadata.uid) ? [] : put(state, { source, object, own: true }),
     drop: (source, object) => drop(state, source, object),
     main,
     *mains() {

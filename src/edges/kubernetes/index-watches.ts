@@ -87,7 +87,9 @@ function selectorOf(installation: string, source: Source): string {
 }
 
 /** Turns what a reflector tells into changes of the index: of a whole list only what differs. */
-function sinkOf({ index, onChange }: WatchesOptions, source: Source) {
+function sinkOf(options: WatchesOptions, source: Source) {
+  const { index } = options;
+  const onChange = (uids: Iterable<string>) => options.onChange(uids);
   const known = new Map<string, Stored>();
   const put = (item: Stored) => {
     const { uid, resourceVersion } = item.metadata;

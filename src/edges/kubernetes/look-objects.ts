@@ -32,7 +32,9 @@ export function objectsOf(world: World, entry: Entry, main: MainObject): DriverO
 export function observeMain({ options }: World, main: MainObject, objects: DriverObjects): Observed {
   const { cluster, port, profiles, startTimeoutMs, unschedulableGraceMs, clock } = options;
   const context: ObserveContext = { now: clock.now(), cluster, port, profiles, startTimeoutMs, unschedulableGraceMs };
-  return main.source === "discovered" ? observeDiscovered({ ...objects, pod: objects.main }, context) : observe(objects, context);
+  return main.source === "discovered"
+    ? observeDiscovered({ ...objects, pod: objects.main }, context)
+    : observe(objects, context);
 }
 
 /** A seal is verified once for each text of it and of the facts. */

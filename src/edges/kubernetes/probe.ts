@@ -68,7 +68,7 @@ export function createProber(options: ProberOptions): Prober {
       await Promise.all(Array.from(state.probes.values(), ({ tried }) => tried));
     },
     close() {
-      for (const probe of [...state.probes.values()]) end(state, probe);
+      for (const probe of state.probes.values()) end(state, probe);
     },
   };
 }

@@ -54,7 +54,8 @@ function callOf(world: World, { draining }: RecordedState): Call {
   if (draining === "keep") {
     return async (call) => await world.options.api.call({ ...call, signal: world.over.signal });
   }
-  return leading(world, "begin or end a drain").call;
+  const term = leading(world, "begin or end a drain");
+  return async (call) => await term.call(call);
 }
 
 async function read(call: Call, path: string): Promise<Stored<DriverResource> | undefined> {

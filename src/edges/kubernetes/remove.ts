@@ -37,7 +37,8 @@ export async function removeWholly(world: World, term: Term, main: MainObject): 
   await removeMain(world, term, main);
   if (main.source !== "discovered") {
     for (const secret of world.index.secrets()) {
-      if (secret.metadata.ownerReferences?.some((owner) => owner.uid === uid) === true) await removeSecret(term, secret);
+      if (secret.metadata.ownerReferences?.some((owner) => owner.uid === uid) === true)
+        await removeSecret(term, secret);
     }
   }
   const gone = await untilHolds(world, () => !world.index.holds(uid), { limitMs: goneLimitMs, signal: term.signal });

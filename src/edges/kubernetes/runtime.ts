@@ -93,7 +93,7 @@ async function open(options: KubernetesRuntimeOptions): Promise<Open> {
   });
   world = created;
   const remains = createRemains(created);
-  created.tidy = remains.tidy;
+  created.tidy = (uid) => remains.tidy(uid);
   const { signal } = created.over;
   const running = Promise.all([created.watches.run(signal), created.election.run(signal)]);
   remains.start();

@@ -1,6 +1,6 @@
-import { lookAt } from "./look.ts";
 import { collectionPath, secrets } from "./kinds.ts";
 import { annotation } from "./labels.ts";
+import { lookAt } from "./look.ts";
 import type { DriverResource, Secret, Stored } from "./objects.ts";
 import { readIfThere, removeMain } from "./remove.ts";
 import { seal } from "./seal.ts";

@@ -11,7 +11,7 @@ import { settleConflict } from "./start-conflict.ts";
 import { createDriver } from "./start-create.ts";
 import { planStart, type StartPlan } from "./start-plan.ts";
 import { currentTerm, isPassing, isStatus, type Term, TermOver } from "./term.ts";
-import { isPresent, untilHolds, type World } from "./world.ts";
+import { changed, isPresent, untilHolds, type World } from "./world.ts";
 
 /** Beyond the Lease's duration: by then another replica leads, if there is one. ms */
 const leaderGraceMs = 5_000;
@@ -82,7 +82,7 @@ async function pause(world: World, ms: number): Promise<void> {
   let moved = false;
   const stop = world.election.onChange(() => {
     moved = true;
-    for (const listener of [...world.listeners]) listener();
+    changed(world);
   });
   try {
     await untilHolds(world, () => moved, { limitMs: ms, signal: world.over.signal });
@@ -107,7 +107,7 @@ async function inTurn(world: World, term: Term, request: StartRequest): Promise<
     await order(world, term, request, id);
   } finally {
     world.ordering.delete(id);
-    for (const listener of [...world.listeners]) listener();
+    changed(world);
   }
 }
 
@@ -122,7 +122,10 @@ async function order(world: World, term: Term, request: StartRequest, id: string
     if ((await settleConflict(world, term, plan)) === "there") return;
     if (isThere(world, request.key)) return;
   }
-  throw new GatewayError("DRIVER_FAILED", `the name ${request.key.namespace}/${nameOf(request.key)} is taken again and again`);
+  throw new GatewayError(
+    "DRIVER_FAILED",
+    `the name ${request.key.namespace}/${nameOf(request.key)} is taken again and again`,
+  );
 }
 
 async function dryRun(term: Term, { collection, resource }: StartPlan): Promise<void> {

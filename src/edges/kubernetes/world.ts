@@ -86,7 +86,7 @@ export function tellEnd(world: World, entry: Entry, end: DriverEnd): void {
 }
 
 export function changed(world: World): void {
-  for (const listener of [...world.listeners]) listener();
+  for (const listener of world.listeners) listener();
 }
 
 /**
