@@ -11,12 +11,13 @@ export function logLines(lines: readonly string[], token: string | undefined): r
 /**
  * The line of a log, or of an operator's message with a stack trace in it, that says why Spark ended: the root cause of
  * the exception that ended the main thread; else Java's or Spark's own complaint; else the last line that says "error";
- * else the last line. Undefined where there is none.
+ * else the last line. Undefined where there is none. Known
+ * secrets must be blotted out before.
  */
-export function meaningfulLine(lines: readonly string[], token: string | undefined): string | undefined {
+export function meaningfulLine(lines: readonly string[]): string | undefined {
   const kept = lines.filter((line) => line.trim() !== "" && !/^\s+(at |\.\.\. \d+ more)/.test(line));
   const line = mainThread(kept) ?? complaint(kept) ?? kept.findLast((one) => errors.test(one)) ?? kept.at(-1);
-  return line === undefined ? undefined : safeLine(without(token, line), 300);
+  return line === undefined ? undefined : safeLine(line, 300);
 }
 
 const uncaught = /^Exception in thread "main" /;

@@ -36,7 +36,7 @@ export function operatorFailure(objects: DriverObjects): Found | undefined {
   const { state, message } = wordOf(objects);
   const states = hopeless[objects.kind];
   if (state === undefined || !Object.hasOwn(states, state)) return undefined;
-  const line = message === undefined ? undefined : meaningfulLine(message.split("\n"), objects.token);
+  const line = message === undefined ? undefined : meaningfulLine(message.split("\n"));
   return { summary: `${states[state]} (${state})${line === undefined ? "" : `: ${line}`}` };
 }
 

@@ -32,8 +32,8 @@ function withoutSecrets(line: string): string {
     );
 }
 
-/** Blots a known secret out, also where it is written in base64. */
+/** Blots a known secret out, also where it is written in base64. One of less than 8 characters is none. */
 export function without(secret: string | undefined, text: string): string {
-  if (secret === undefined || secret === "") return text;
+  if (secret === undefined || secret.length < 8) return text;
   return text.replaceAll(secret, "[redacted]").replaceAll(Buffer.from(secret).toString("base64"), "[redacted]");
 }

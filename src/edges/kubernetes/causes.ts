@@ -12,25 +12,42 @@ import { driverContainer } from "./pod-of.ts";
  * first, since it is nearest to the cause; then the operator's status, then events, then the time limit.
  * @param now ms since the epoch
  */
-export function startFailure(all: DriverObjects, now: number, limits: StartLimits): StartFailure | undefined {
+export function startFailure(objects: DriverObjects, now: number, limits: StartLimits): StartFailure | undefined {
+  if (causeOf(objects, now, limits) === undefined) return undefined;
+  // Before anything is cut: half a token would not be found any more.
+  const found = causeOf(withoutToken(objects), now, limits);
+  if (found === undefined) return undefined;
+  return { summary: safeLine(found.summary), exitCode: found.exitCode, at: Math.min(now, found.at ?? now) };
+}
+
+function causeOf(all: DriverObjects, now: number, limits: StartLimits): Found | undefined {
   // A pod that is being deleted ends as it must; an operator makes another.
   const objects = all.pod !== undefined && isDeleting(all.pod) ? { ...all, pod: undefined } : all;
-  const found =
+  return (
     ended(objects) ??
     waitingFailure(objects, now, limits) ??
     unschedulable(objects, now, limits) ??
     operatorFailure(objects) ??
     eventsFailure(objects) ??
-    tooLate(objects, now, limits);
-  if (found === undefined) return undefined;
+    tooLate(objects, now, limits)
+  );
+}
+
+/** The same objects, the token blotted out in all that is repeated in messages. */
+function withoutToken(objects: DriverObjects): DriverObjects {
+  const { pod, main, events, logTail, token } = objects;
+  const clean = <T>(value: T): T =>
+    JSON.parse(JSON.stringify(value), (_, one: unknown) => (typeof one === "string" ? without(token, one) : one));
   return {
-    summary: safeLine(without(objects.token, found.summary)),
-    exitCode: found.exitCode,
-    at: Math.min(now, found.at ?? now),
+    ...objects,
+    main: main.status === undefined ? main : { ...main, status: clean(main.status) },
+    pod: pod?.status === undefined ? pod : { ...pod, status: clean(pod.status) },
+    events: clean(events),
+    logTail: clean(logTail),
   };
 }
 
-function ended({ pod, logTail, token }: DriverObjects): Found | undefined {
+function ended({ pod, logTail }: DriverObjects): Found | undefined {
   if (pod === undefined) return undefined;
   const { status } = pod;
   if (status?.reason === "Evicted") {
@@ -57,7 +74,7 @@ function ended({ pod, logTail, token }: DriverObjects): Found | undefined {
     return { summary: `the driver's pod ended (${status?.phase})${said === "" ? "" : `: ${said}`}` };
   }
   if (!over && !isCrashLooping(container) && pod.spec?.["restartPolicy"] !== "Never") return undefined;
-  const cause = meaningfulLine(logTail.length > 0 ? logTail : (dead.message ?? "").split("\n"), token);
+  const cause = meaningfulLine(logTail.length > 0 ? logTail : (dead.message ?? "").split("\n"));
   return {
     ...exitSummary(dead, isCrashLooping(container), cause),
     exitCode: dead.exitCode,

@@ -308,4 +308,19 @@ describe("every message", () => {
       expect(failure?.summary).not.toContain(Buffer.from(token).toString("base64"));
     }
   });
+
+  it("holds no part of the token, wherever the message is cut", () => {
+    for (let at = 100; at < 500; at += 1) {
+      const said = `${"x".repeat(at)}${token}`;
+      for (const failure of [
+        fail(waiting("ImagePullBackOff", said)),
+        fail({ phase: "Failed", containerStatuses: [container({ terminated: { exitCode: 1 } })] }, 20, {
+          logTail: [said],
+        }),
+        fail(unschedulable, 300, { events: [event("FailedScheduling", said)] }),
+      ]) {
+        expect(failure?.summary).not.toContain(token.slice(0, 5));
+      }
+    }
+  });
 });
