@@ -22,7 +22,8 @@ export interface ElectionOptions {
 
 /**
  * Who may write. At most one replica leads at a time, as long as clocks of different machines run at about the same speed:
- * they are never compared.
+ * they are never compared. A process that is stopped between looking and sending may still send that one request late, so
+ * orders name what they are about (UID, resourceVersion) and do nothing where it has changed.
  */
 export interface Election {
   /** Takes part until the signal aborts, then gives the Lease back. Never rejects. To be called once. */
@@ -220,8 +221,14 @@ function lose(state: State, why: string): void {
   tell(state);
 }
 
-function tell(state: State): void {
-  for (const listener of state.listeners) listener();
+function tell({ listeners, options }: State): void {
+  for (const listener of listeners) {
+    try {
+      listener();
+    } catch (error) {
+      options.log.error("the change of leadership could not be taken in", { error });
+    }
+  }
 }
 
 const isConflict = (error: unknown): boolean => error instanceof ApiError && error.status === 409;
