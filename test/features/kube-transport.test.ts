@@ -168,6 +168,15 @@ describe("a request", () => {
 });
 
 describe("credentials", () => {
+  it("of a pod are missing where we run in none", async () => {
+    const api = createKubeApi({ requestTimeoutMs: 1_000, metrics: noMetrics });
+    endings.push(() => api.close());
+    expect(await failureOf(api.call(get))).toMatchObject({
+      status: 0,
+      message: "the Kubernetes API's address or credentials cannot be read",
+    });
+  });
+
   it("that are refused are read again, and may end in a newline", async () => {
     const tokenFile = join(folder, "token");
     writeFileSync(tokenFile, "old\n");
@@ -204,7 +213,7 @@ describe("credentials", () => {
     "of a broken command are not told: %s",
     async (script) => {
       const error = await failureOf(open(exec(script)).call(get));
-      expect(error).toMatchObject({ status: 0, message: "the credentials for the Kubernetes API cannot be read" });
+      expect(error).toMatchObject({ status: 0, message: "the Kubernetes API's address or credentials cannot be read" });
       expect(inspect(error, { depth: 10 })).not.toContain("secret-token");
     },
   );

@@ -59,7 +59,7 @@ export function createConnections(kubeconfigFile: string | undefined): Connectio
       } catch {
         if (cached === mine) cached = undefined;
         // The cause stays out: what a credential command wrote may hold the credential.
-        throw new ApiError(0, "NoAnswer", "the credentials for the Kubernetes API cannot be read");
+        throw new ApiError(0, "NoAnswer", "the Kubernetes API's address or credentials cannot be read");
       }
     },
     forget() {

@@ -6,7 +6,7 @@ import { ApiError } from "./api.ts";
 const MAX_BODY = 128 * 1024 * 1024;
 const MAX_STATUS = 256 * 1024;
 /** One watch event. etcd keeps no object above 1.5 MiB. Characters. */
-export const MAX_LINE = 8 * 1024 * 1024;
+const MAX_LINE = 8 * 1024 * 1024;
 
 /** @throws ApiError */
 export async function readAnswer(response: IncomingMessage, form: "json" | "text" = "json"): Promise<unknown> {
