@@ -2,11 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type KubeBuild, startKubeBuild } from "./support/kube/build.ts";
 
 // `npm test`: all suites, one after the other, then one line about all of them. Arguments: names of suites to run only
 // those; anything else goes to vitest as it is (`npm test -- unit -t audit`).
 
-const suites = ["unit", "features", "e2e"] as const;
+const suites = ["unit", "features", "e2e", "kubernetes"] as const;
 
 interface Report {
   readonly numPassedTests: number;
@@ -29,10 +30,12 @@ interface Outcome {
 
 let running: ChildProcess | undefined;
 let stopped = false;
+let build: KubeBuild | undefined;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
     stopped = true;
     running?.kill(signal);
+    build?.stop();
   });
 }
 
@@ -59,15 +62,34 @@ async function runSuite(suite: string, args: readonly string[], folder: string):
   };
 }
 
+async function whyNotBuilt(): Promise<string | undefined> {
+  try {
+    await build?.done;
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 const given = process.argv.slice(2);
 const named = suites.filter((suite) => given.includes(suite));
 const rest = given.filter((arg) => !(suites as readonly string[]).includes(arg));
 const folder = mkdtempSync(join(tmpdir(), "gatehouse-test-"));
 const total = { passed: 0, failed: 0, skipped: 0 };
 const faults: string[] = [];
+const wanted = named.length > 0 ? named : suites;
+const tell = (line: string): void => void process.stderr.write(`${line}\n`);
+// Minutes of work, at the lowest priority, while the other suites run.
+if (wanted.includes("kubernetes")) build = startKubeBuild(tell);
 try {
-  for (const suite of named.length > 0 ? named : suites) {
+  for (const suite of wanted) {
     if (stopped) break;
+    const missing = suite === "kubernetes" ? await whyNotBuilt() : undefined;
+    if (missing !== undefined) {
+      faults.push(`${suite}: ${missing}`);
+      total.failed += 1;
+      continue;
+    }
     const outcome = await runSuite(suite, rest, folder);
     total.passed += outcome.passed;
     total.failed += outcome.failed;
@@ -81,6 +103,7 @@ try {
     if (executed === 0 && rest.length === 0) faults.push(`${suite}: no test was executed`);
   }
 } finally {
+  build?.stop();
   rmSync(folder, { recursive: true });
 }
 if (stopped) faults.push("interrupted");

@@ -131,7 +131,7 @@ async function runPolitely(
   env: Environment,
   signal: AbortSignal | undefined,
 ): Promise<CommandResult> {
-  const bound = (await boundToUs(10))(go, args);
+  const bound = (await boundToUs(19))(go, args);
   const limit = AbortSignal.timeout(buildTimeoutMs);
   const enough = signal === undefined ? limit : AbortSignal.any([signal, limit]);
   enough.throwIfAborted();
