@@ -32,8 +32,8 @@ export interface KubernetesProfile {
   readonly executorMemoryOverhead: string | undefined;
   readonly driver: PodSettings;
   readonly executor: PodSettings;
-  /** User id of the driver's and the executors' containers: not 0. 185 in Spark's own images. */
-  readonly runAsUser: number;
+  /** User id of the driver's and the executors' containers: 185 in Spark's own images; undefined: the image's or cluster's. */
+  readonly runAsUser: number | undefined;
   /** Names executors' pods, at most 30 characters; undefined: the driver's name. */
   readonly executorPodNamePrefix: string | undefined;
   /** undefined, here and below: Spark's own default. */

@@ -1,5 +1,6 @@
 import { sha256 } from "./hash.ts";
 import type { KubernetesProfile } from "./options.ts";
+import { podMemory } from "./quantities.ts";
 import type { TemplateInput } from "./template-input.ts";
 
 export type SparkConf = Readonly<Record<string, string>>;
@@ -17,6 +18,8 @@ const reserved = new RegExp(
     "submit\\.deployMode$",
     "driver\\.(host|bindAddress|port|blockManager\\.port)$",
     "kubernetes\\.namespace$",
+    "kubernetes\\.(driver\\.)?container\\.image$",
+    "kubernetes\\.authenticate\\.(driver|executor)\\.serviceAccountName$",
     "kubernetes\\.driver\\.(pod\\.name|master|podTemplate.*)$",
     "kubernetes\\.executor\\.(podNamePrefix|podTemplate.*)$",
     "kubernetes\\.(driver|executor)\\.(label|annotation)\\.gatehouse\\.dev/",
@@ -45,6 +48,7 @@ export function commonConf({ profile, port, name, facts }: TemplateInput): Spark
     "spark.executor.memory": profile.executorMemory,
     ...optional("spark.executor.memoryOverhead", profile.executorMemoryOverhead),
     ...optional("spark.executor.extraJavaOptions", profile.javaOptions),
+    ...optional("spark.kubernetes.container.image.pullPolicy", profile.imagePullPolicy),
     ...queryConf(profile),
     ...freeConf(profile),
     "spark.kubernetes.executor.podNamePrefix": executorPrefix(profile, name, facts.createdAt),
@@ -52,8 +56,14 @@ export function commonConf({ profile, port, name, facts }: TemplateInput): Spark
   };
 }
 
+/** The same where Spark makes the driver's pod: its limit is what it asks for. */
+export function clusterConf(input: TemplateInput): SparkConf {
+  const conf = commonConf(input);
+  return { ...optional("spark.kubernetes.driver.limit.cores", conf["spark.driver.cores"]), ...conf };
+}
+
 /** The settings of a profile without those that it cannot change. */
-export function freeConf({ sparkConf }: KubernetesProfile): SparkConf {
+function freeConf({ sparkConf }: KubernetesProfile): SparkConf {
   return Object.fromEntries(Object.entries(sparkConf).filter(([name]) => !reserved.test(name)));
 }
 
@@ -80,6 +90,28 @@ function queryConf(profile: KubernetesProfile): SparkConf {
 function executorPrefix({ executorPodNamePrefix: own }: KubernetesProfile, name: string, createdAt: number): string {
   const time = createdAt.toString(36);
   return own === undefined ? `${name}-${time}` : `${own}-${sha256(`${name}/${time}`).slice(0, 16)}`;
+}
+
+/**
+ * Of what images and as whom Spark shall make pods. For kubeflow's operator these are keys of its resources: its webhook
+ * refuses the settings.
+ */
+export function podMakingConf({ image, executor }: KubernetesProfile): SparkConf {
+  return {
+    "spark.kubernetes.container.image": image,
+    ...optional("spark.kubernetes.authenticate.executor.serviceAccountName", executor.serviceAccount),
+  };
+}
+
+/** What the driver's container needs by these settings: the whole of it is also its limit. */
+export function driverNeeds(conf: SparkConf): { readonly cpu: string; readonly memory: string } {
+  const { "spark.driver.cores": cpu = "1", "spark.driver.memory": heap = "1g" } = conf;
+  const { "spark.driver.memoryOverhead": overhead, "spark.driver.memoryOverheadFactor": factor } = conf;
+  return { cpu, memory: podMemory({ heap, overhead, factor }) };
+}
+
+export function withoutKeys(conf: SparkConf, names: readonly string[]): SparkConf {
+  return Object.fromEntries(Object.entries(conf).filter(([name]) => !names.includes(name)));
 }
 
 /** Whether Spark itself makes pods for this profile's drivers, and therefore needs the API. */

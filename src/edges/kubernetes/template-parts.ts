@@ -11,8 +11,6 @@ type Texts = Readonly<Record<string, string>>;
 const ownPrefix = "gatehouse.dev/";
 
 export const connectServer = "org.apache.spark.sql.connect.service.SparkConnectServer";
-/** Of the driver's port, in its pod. */
-export const portName = "spark-connect";
 
 const foreign = (texts: Texts): Texts =>
   Object.fromEntries(Object.entries(texts).filter(([name]) => !name.startsWith(ownPrefix)));
@@ -66,7 +64,12 @@ export function tokenEnvironment({ facts: { tokenSecret } }: TemplateInput): rea
   ];
 }
 
-export const readiness = { tcpSocket: { port: portName }, periodSeconds: 2, timeoutSeconds: 1, failureThreshold: 3 };
+export const readiness = (port: number): object => ({
+  tcpSocket: { port },
+  periodSeconds: 2,
+  timeoutSeconds: 1,
+  failureThreshold: 3,
+});
 
 /** What the "restricted" pod security standard asks for. */
 export const containerSecurity = { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } };
@@ -75,9 +78,8 @@ export const containerSecurity = { allowPrivilegeEscalation: false, capabilities
 function podSecurity({ runAsUser }: KubernetesProfile): object {
   return {
     runAsNonRoot: true,
-    runAsUser,
-    // So that it may write to its volumes.
-    fsGroup: runAsUser,
+    // The group, so that it may write to its volumes.
+    ...(runAsUser === undefined ? {} : { runAsUser, fsGroup: runAsUser }),
     seccompProfile: { type: "RuntimeDefault" },
   };
 }
@@ -94,6 +96,20 @@ export function placement(profile: KubernetesProfile, settings: PodSettings): Re
     // Services of the namespace become variables otherwise, some of which Spark would read as its own.
     enableServiceLinks: false,
     securityContext: podSecurity(profile),
+  };
+}
+
+/**
+ * The driver's container for operators, by the name that they and Spark look for. It names no port: from Spark 4.1 on
+ * Spark adds one named `spark-connect`, and two of one name are refused.
+ */
+export function operatorContainer({ profile, port }: TemplateInput, more: object): object {
+  return {
+    name: "spark-kubernetes-driver",
+    ...(profile.imagePullPolicy === undefined ? {} : { imagePullPolicy: profile.imagePullPolicy }),
+    readinessProbe: readiness(port),
+    securityContext: containerSecurity,
+    ...more,
   };
 }
 

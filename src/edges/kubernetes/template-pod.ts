@@ -1,8 +1,7 @@
 import { kinds } from "./kinds.ts";
 import { annotation } from "./labels.ts";
 import type { DriverResource } from "./objects.ts";
-import { podMemory } from "./quantities.ts";
-import { commonConf, driverPorts, type SparkConf, wantsExecutors } from "./spark-conf.ts";
+import { commonConf, driverNeeds, driverPorts, podMakingConf, type SparkConf, wantsExecutors } from "./spark-conf.ts";
 import type { TemplateInput } from "./template-input.ts";
 import {
   connectServer,
@@ -10,7 +9,6 @@ import {
   executorTemplate,
   mainMetadata,
   placement,
-  portName,
   readiness,
   tokenEnvironment,
 } from "./template-parts.ts";
@@ -60,12 +58,7 @@ function container(input: TemplateInput, executors: boolean): Readonly<Record<st
   const { profile, port } = input;
   const conf = podConf(input, executors);
   const master = executors ? "k8s://https://kubernetes.default.svc" : `local[${conf["spark.driver.cores"]}]`;
-  const memory = podMemory({
-    heap: conf["spark.driver.memory"] ?? profile.driverMemory,
-    overhead: conf["spark.driver.memoryOverhead"],
-    factor: conf["spark.driver.memoryOverheadFactor"],
-  });
-  const resources = { cpu: conf["spark.driver.cores"] ?? String(profile.driverCores), memory };
+  const resources = driverNeeds(conf);
   return {
     name: "spark-driver",
     image: profile.image,
@@ -86,8 +79,8 @@ function container(input: TemplateInput, executors: boolean): Readonly<Record<st
       { name: "SPARK_LOCAL_DIRS", value: localFolder },
       ...tokenEnvironment(input),
     ],
-    ports: [{ name: portName, containerPort: port }],
-    readinessProbe: readiness,
+    ports: [{ name: "spark-connect", containerPort: port }],
+    readinessProbe: readiness(port),
     resources: { requests: resources, limits: resources },
     securityContext: containerSecurity,
     volumeMounts: [
@@ -118,15 +111,10 @@ function podConf(input: TemplateInput, executors: boolean): SparkConf {
 }
 
 function executorConf({ profile }: TemplateInput): SparkConf {
-  const { executor, image, imagePullPolicy } = profile;
   return {
     "spark.driver.port": String(driverPorts.rpc),
     "spark.driver.blockManager.port": String(driverPorts.blocks),
-    "spark.kubernetes.container.image": literal(image),
-    ...(imagePullPolicy === undefined ? {} : { "spark.kubernetes.container.image.pullPolicy": imagePullPolicy }),
-    ...(executor.serviceAccount === undefined
-      ? {}
-      : { "spark.kubernetes.authenticate.executor.serviceAccountName": executor.serviceAccount }),
+    ...podMakingConf(profile),
     "spark.kubernetes.executor.podTemplateFile": `${templateFolder}/${templateFile}`,
     "spark.kubernetes.executor.podTemplateContainerName": "spark-kubernetes-executor",
   };

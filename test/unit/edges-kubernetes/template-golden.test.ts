@@ -10,10 +10,13 @@ const golden = (name: string): string => new URL(`./golden/${name}.yaml`, import
 const yaml = (value: unknown): string => stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
 
 describe("the objects of a driver are as reviewed", () => {
-  it.each(["pod"] as const)("of kind %s", async (kind) => {
-    await expect(yaml(buildResource(exampleInput(plainProfile, kind)))).toMatchFileSnapshot(golden(`${kind}-plain`));
-    await expect(yaml(buildResource(exampleInput(fullProfile, kind)))).toMatchFileSnapshot(golden(`${kind}-full`));
-  });
+  it.each(["pod", "spark-application", "spark-connect", "apache-spark-application"] as const)(
+    "of kind %s",
+    async (kind) => {
+      await expect(yaml(buildResource(exampleInput(plainProfile, kind)))).toMatchFileSnapshot(golden(`${kind}-plain`));
+      await expect(yaml(buildResource(exampleInput(fullProfile, kind)))).toMatchFileSnapshot(golden(`${kind}-full`));
+    },
+  );
 
   it("of the Secret", async () => {
     const secret = buildTokenSecret({
