@@ -3,27 +3,29 @@ import { activityLimits, unlisted } from "./activity-state.ts";
 import type { BusyCause, IdlenessRules, Usage } from "./idleness.ts";
 
 /**
- * The record that several replicas keep together, after one of them has news. What I had when I wrote last and do not have
- * any more is removed; what others wrote stays; what I have is there. Nothing that keeps a driver busy is lost to a limit:
- * what finds no place counts under {@link unlisted}.
- * @param there the record as it stands now
- * @param minePrevious what I brought to my last write that took effect or, before the first one, the record that I
- *   restored from; undefined where there is neither. Not what the merge made of it.
- * @param mine what I know now
+ * The record that several replicas keep together, after one of them has news: what is there, changed by what this replica
+ * added and took away since the base. So what others wrote stays, and what others took away stays away, although this
+ * replica may not know of it yet. Nothing that keeps a driver busy is lost to a limit: what finds no place counts under
+ * {@link unlisted}.
+ * @param there the record as it stands now; where it is gone, `mine` is all there is
+ * @param base what `mine` grew from: what this replica restored, took in or brought to its last write that took effect;
+ *   undefined where there was none, so that all of `mine` is new
+ * @param mine what this replica knows now
  */
 export function mergeActivity(
   there: ActivityRecord | undefined,
-  minePrevious: ActivityRecord | undefined,
+  base: ActivityRecord | undefined,
   mine: ActivityRecord,
 ): ActivityRecord {
-  const recordedAt = latest(there?.recordedAt, mine.recordedAt);
+  if (there === undefined) return mergeActivity(mine, mine, mine);
+  const recordedAt = latest(there.recordedAt, mine.recordedAt);
   return {
     v: 1,
-    lastActive: Math.max(mine.lastActive, there?.lastActive ?? mine.lastActive),
+    lastActive: Math.max(mine.lastActive, there.lastActive),
     ...(recordedAt === undefined ? {} : { recordedAt }),
-    streamingQueries: mergeQueries(there?.streamingQueries ?? {}, minePrevious?.streamingQueries ?? {}, mine),
-    detached: mergeDetached(there?.detached ?? [], minePrevious?.detached ?? [], mine.detached),
-    connectSessions: mergeSessions(there?.connectSessions ?? [], minePrevious?.connectSessions ?? [], mine),
+    streamingQueries: mergeQueries(there.streamingQueries, base?.streamingQueries ?? {}, mine.streamingQueries),
+    detached: mergeDetached(there.detached, base?.detached ?? [], mine.detached),
+    connectSessions: mergeSessions(there.connectSessions, base?.connectSessions ?? [], mine.connectSessions),
   };
 }
 
@@ -34,13 +36,11 @@ function latest(a: number | undefined, b: number | undefined): number | undefine
 
 type Counts = Readonly<Record<string, number>>;
 
-/** Others' share of a count is what is there less what I had put there; at least what I have stays. */
-function mergeQueries(there: Counts, minePrevious: Counts, { streamingQueries: mine }: ActivityRecord): Counts {
+/** Mine first: where there is no room, others' give way. */
+function mergeQueries(there: Counts, base: Counts, mine: Counts): Counts {
   const merged = new Map<string, number>();
-  // Mine first: where there is no room, others' give way, who know them one by one.
   for (const session of new Set([...Object.keys(mine), ...Object.keys(there)])) {
-    const own = of(mine, session);
-    const count = Math.max(own, of(there, session) - of(minePrevious, session) + own);
+    const count = of(there, session) - of(base, session) + of(mine, session);
     if (count > 0) merged.set(session, count);
   }
   const named = [...merged.keys()].filter((session) => session !== unlisted);
@@ -54,18 +54,24 @@ function mergeQueries(there: Counts, minePrevious: Counts, { streamingQueries: m
 
 const of = (counts: Counts, session: string): number => (Object.hasOwn(counts, session) ? (counts[session] ?? 0) : 0);
 
-/** One that I dropped stays where somebody was attached to it after I had written it: then I do not know of its last use. */
+/**
+ * One that is gone, here or there, stays gone, unless somebody was attached to it on the other side since the base: then
+ * whoever dropped it does not know of its last use.
+ */
 function mergeDetached(
   there: readonly DetachedOperation[],
-  minePrevious: readonly DetachedOperation[],
+  base: readonly DetachedOperation[],
   mine: readonly DetachedOperation[],
 ): readonly DetachedOperation[] {
-  const had = byId(minePrevious);
-  const merged = byId(mine);
-  const kept = there.filter(({ operationId, lastAttached }) => {
+  const had = byId(base);
+  const isThere = byId(there);
+  const isMine = byId(mine);
+  const isNews = ({ operationId, lastAttached }: DetachedOperation) => {
     const before = had.get(operationId);
-    return merged.has(operationId) || before === undefined || lastAttached > before.lastAttached;
-  });
+    return before === undefined || lastAttached > before.lastAttached;
+  };
+  const merged = byId(mine.filter((one) => isThere.has(one.operationId) || isNews(one)));
+  const kept = there.filter((one) => isMine.has(one.operationId) || isNews(one));
   for (const operation of kept.toSorted((a, b) => b.lastAttached - a.lastAttached)) attach(merged, operation);
   const named = [...merged.values()].filter(({ operationId }) => operationId !== unlisted);
   for (const { operationId, lastAttached } of named.slice(activityLimits.operations)) {
@@ -88,14 +94,10 @@ function attach(operations: Map<string, DetachedOperation>, operation: DetachedO
 }
 
 /** Others' before mine, each in their order. Where there are too many, each keeps half and what the other leaves free. */
-function mergeSessions(
-  there: readonly string[],
-  minePrevious: readonly string[],
-  { connectSessions }: ActivityRecord,
-): readonly string[] {
+function mergeSessions(there: readonly string[], base: readonly string[], mine: readonly string[]): readonly string[] {
   const limit = activityLimits.connectSessions;
-  const own = new Set(connectSessions);
-  const dropped = new Set(minePrevious);
+  const own = new Set(mine);
+  const dropped = new Set(base);
   const others = [...new Set(there)].filter((session) => !own.has(session) && !dropped.has(session));
   const placesOfOthers = Math.min(others.length, Math.max(limit / 2, limit - own.size));
   return [...others.slice(others.length - placesOfOthers), ...[...own].slice(-Math.max(0, limit - placesOfOthers))];

@@ -27,7 +27,7 @@ export function isReady({ pod, token, answers }: DriverObjects, tokenSecret: str
 }
 
 /** Which life of which pod was the first to be ready, as far as somebody saw or noted it. */
-export function firstPod({ firstPodUid, main }: DriverObjects): string | undefined {
+function firstPod({ firstPodUid, main }: DriverObjects): string | undefined {
   return firstPodUid ?? main.metadata.annotations?.[annotation.pod];
 }
 

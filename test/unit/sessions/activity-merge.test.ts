@@ -57,7 +57,8 @@ describe("a record that several replicas keep", () => {
     ["what I stopped goes", { a: 1, b: 3 }, { a: 1 }, {}, { b: 3 }],
     ["counts of one session add up", { a: 2 }, {}, { a: 1 }, { a: 3 }],
     ["I change my share only", { a: 5 }, { a: 2 }, { a: 1 }, { a: 4 }],
-    ["mine stay whatever others did", { a: 0 }, { a: 2 }, { a: 2 }, { a: 2 }],
+    ["what others stopped stays stopped", {}, { a: 2 }, { a: 2 }, {}],
+    ["what others stopped does not stop what I started since", { a: 1 }, { a: 2 }, { a: 3 }, { a: 2 }],
     ["never below nothing", { a: 1 }, { a: 3 }, {}, {}],
     ["a name is a name", {}, {}, { constructor: 1, toString: 2 }, { constructor: 1, toString: 2 }],
   ])("streaming queries: %s", (_, there, before, mine, merged) => {
@@ -71,6 +72,9 @@ describe("a record that several replicas keep", () => {
     ]);
     expect(detached([op("o", 9)], [], [op("o", 5)])).toEqual([op("o", 9)]);
     expect(detached([op("o", 5)], [op("o", 5)], [op("o", 9)])).toEqual([op("o", 9)]);
+    // Released elsewhere, and nobody was attached to it here since.
+    expect(detached([], [op("o", 5)], [op("o", 5)])).toEqual([]);
+    expect(detached([], [op("o", 5)], [op("o", 6)])).toEqual([op("o", 6)]);
     // Somebody was attached to it through another replica since.
     expect(detached([op("o", 9)], [op("o", 5)], [])).toEqual([op("o", 9)]);
   });
@@ -95,11 +99,8 @@ describe("a record that several replicas keep", () => {
     const counts = (prefix: string, count: number) => Object.fromEntries(ids(prefix, count).map((id) => [id, 2]));
     const merged = queries(counts("their", 64), {}, counts("my", 64));
     expect(merged).toEqual({ ...counts("my", 64), [unlisted]: 2 });
-    // Who knows them writes them again: the rest does not grow by that.
-    expect(queries(merged, counts("their", 64), counts("their", 64))).toEqual({
-      ...counts("their", 64),
-      [unlisted]: 2,
-    });
+    // Who still knows them one by one writes again: the rest does not grow by that.
+    expect(queries(merged, counts("their", 64), counts("their", 64))).toEqual(merged);
     const operations = (prefix: string, at: number) => ids(prefix, 64).map((id) => op(id, at));
     const all = detached(operations("their", 9), [], operations("my", 5));
     expect(all).toHaveLength(activityLimits.operations + 1);
@@ -122,7 +123,7 @@ function someRecord(random: () => number): ActivityRecord {
 }
 
 describe("whatever the records are", () => {
-  it("mine is there, others' is there, what I dropped is not, and to write again changes nothing", () => {
+  it("my news is there, others' is there, what either took away is not, and to write again changes nothing", () => {
     const random = seeded(7);
     for (let round = 0; round < 2_000; round += 1) {
       const there = random() < 0.1 ? undefined : someRecord(random);
@@ -131,20 +132,20 @@ describe("whatever the records are", () => {
       const merged = mergeActivity(there, before, mine);
       const inMerged = new Map(merged.detached.map((one) => [one.operationId, one.lastAttached]));
       expect(merged.lastActive).toBe(Math.max(there?.lastActive ?? 0, mine.lastActive));
-      for (const [name, count] of Object.entries(mine.streamingQueries)) {
-        expect(merged.streamingQueries[name]).toBeGreaterThanOrEqual(count);
-      }
-      for (const one of mine.detached) expect(inMerged.get(one.operationId)).toBeGreaterThanOrEqual(one.lastAttached);
       expect(merged.connectSessions).toEqual(expect.arrayContaining([...mine.connectSessions]));
       for (const name of names) {
-        const had = before?.streamingQueries[name];
-        const has = mine.streamingQueries[name];
-        if (had === undefined && has === undefined) {
-          expect(merged.streamingQueries[name]).toBe(there?.streamingQueries[name]);
-        }
-        if (has === undefined && had !== undefined && there?.streamingQueries[name] === had) {
-          expect(merged.streamingQueries).not.toHaveProperty(name);
-        }
+        const count = ({ streamingQueries }: ActivityRecord) => streamingQueries[name] ?? 0;
+        const change = count(mine) - (before === undefined ? 0 : count(before));
+        const expected = there === undefined ? count(mine) : Math.max(0, count(there) + change);
+        expect(count(merged)).toBe(expected);
+        const attached = (of: ActivityRecord | undefined) =>
+          of?.detached.find((one) => one.operationId === name)?.lastAttached;
+        const [was, is, others] = [attached(before) ?? -1, attached(mine), attached(there)];
+        if (is !== undefined && (is > was || there === undefined))
+          expect(inMerged.get(name)).toBeGreaterThanOrEqual(is);
+        if (others !== undefined && others > was) expect(inMerged.get(name)).toBeGreaterThanOrEqual(others);
+        if (is === undefined && (others ?? -1) <= was) expect(inMerged.has(name)).toBe(false);
+        if (there !== undefined && others === undefined && (is ?? -1) <= was) expect(inMerged.has(name)).toBe(false);
       }
       expect(mergeActivity(merged, mine, mine)).toEqual(merged);
     }
