@@ -1,7 +1,6 @@
 import type { Config } from "./config/resolve.ts";
 import { createMetrics } from "./edges/http/metrics.ts";
 import { startHttp } from "./edges/http/server.ts";
-import { createLocalRuntime } from "./edges/local/runtime.ts";
 import { createAuditSink } from "./edges/log/audit-sink.ts";
 import { createLog } from "./edges/log/log.ts";
 import { readCertificate, watchCertificate } from "./edges/tls/certificate-files.ts";
@@ -11,7 +10,7 @@ import type { ServerCertificate } from "./snapshots/settings.ts";
 import { startControl } from "./wiring/control.ts";
 import { createDoor } from "./wiring/door.ts";
 import { createLife } from "./wiring/life.ts";
-import { localRuntimeSettings } from "./wiring/runtime-settings.ts";
+import { createRuntime } from "./wiring/runtime.ts";
 import { certificateFiles } from "./wiring/settings.ts";
 
 /** What was started, so that it can be ended in reverse. */
@@ -59,8 +58,10 @@ async function start(config: Config, log: Log, { endings, stop }: Running): Prom
 
   const watching = new AbortController();
   endings.push(() => watching.abort());
-  const runtime = createLocalRuntime({ ...localRuntimeSettings(config), ...kernel });
-  endings.push(() => runtime.close());
+  const running = createRuntime(kernel);
+  const { runtime } = running;
+  // After the control servers and the last records: a lease is given back when nothing more is decided here.
+  endings.push(() => running.close());
   const life = createLife(kernel, runtime);
   endings.push(() => life.close());
   // First of all, so that a state folder of another Gatehouse is noticed before anything is served.
