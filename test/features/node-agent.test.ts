@@ -96,12 +96,10 @@ describe("the test node agent", () => {
     const waits = await when("driver", (of) => main(of)?.state?.waiting?.reason === "CreateContainerConfigError");
     expect(main(waits)?.state?.waiting?.message).toBe('secret "driver-token" not found');
     expect(isReady(waits)).toBe(false);
-    const begun = performance.now();
     await cluster.admin.create({ apiVersion: "v1", plural: "secrets" }, secretOf("driver-token", token));
     const runs = await when("driver", (of) => of.phase === "Running", startMs);
     expect(runs.podIP).toMatch(/^127\./);
     const { podIP } = await when("driver", isReady, startMs);
-    process.stderr.write(`driver ready after ${Math.round(performance.now() - begun)} ms\n`);
     const address = { host: podIP ?? "", port: 15_002 };
     expect(await askSettings(address, token)).toBe(status.OK);
     expect(await askSettings(address, "another")).toBe(status.UNAUTHENTICATED);

@@ -11,11 +11,14 @@ export interface ContainerCommand {
   /** Command and arguments, with `$(NAME)` replaced. */
   readonly words: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** The files of its ConfigMaps, by their paths. */
+  readonly files: Readonly<Record<string, string>>;
 }
 
 /**
  * Command and environment of a container as the kubelet makes them.
  * @throws MissingConfig while a Secret, a ConfigMap or a key that is not optional is missing
+ * @throws Error while a ConfigMap that it mounts is missing
  */
 export async function containerCommand(
   admin: KubeAdmin,
@@ -29,7 +32,7 @@ export async function containerCommand(
     if (value !== undefined) env[variable.name] = value;
   }
   const words = [...(container.command ?? []), ...(container.args ?? [])];
-  return { words: words.map((word) => expand(word, env)), env };
+  return { words: words.map((word) => expand(word, env)), env, files: await filesOf(admin, pod, container) };
 }
 
 /** Replaces `$(NAME)`; `$$` stands for `$`, and what nobody defined stays as it is. */
@@ -37,6 +40,22 @@ export function expand(text: string, env: Readonly<Record<string, string>>): str
   return text.replaceAll(/\$\$|\$\(([^()\s]+)\)/g, (whole, name: string | undefined) =>
     name === undefined ? "$" : (env[name] ?? whole),
   );
+}
+
+async function filesOf(
+  admin: KubeAdmin,
+  { metadata, spec }: AgentPod,
+  { volumeMounts = [] }: AgentContainer,
+): Promise<Data> {
+  const files: Record<string, string> = {};
+  for (const { name, mountPath } of volumeMounts) {
+    const configMap = spec.volumes?.find((volume) => volume.name === name)?.configMap?.name;
+    if (configMap === undefined) continue;
+    const data = await dataAt(admin, { apiVersion: "v1", plural: "configmaps" }, metadata.namespace, configMap);
+    if (data === undefined) throw new Error(`configmap "${configMap}" not found`);
+    for (const [key, value] of Object.entries(data)) files[`${mountPath}/${key}`] = value;
+  }
+  return files;
 }
 
 async function valueOf(

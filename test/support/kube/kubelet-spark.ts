@@ -23,7 +23,7 @@ const imagePaths = /^(PATH|HOME|JAVA_HOME|SPARK_HOME|SPARK_CONF_DIR|SPARK_LOCAL_
 /** The Spark Connect server that this command starts; undefined where it starts something else. */
 export function sparkLaunch(container: AgentContainer, command: ContainerCommand): SparkLaunch | undefined {
   if (!command.words.some((word) => mark.test(word))) return undefined;
-  const all = confOf(command.words.flatMap(inShell));
+  const all = confOf(command);
   const conf: Record<string, string> = {};
   for (const [name, value] of Object.entries(all)) if (!foreign.test(name)) conf[name] = value;
   const plugins = (conf["spark.plugins"] ?? "")
@@ -48,9 +48,17 @@ function inShell(word: string): readonly string[] {
   return parts.map((part) => part.replaceAll(/["']/g, ""));
 }
 
-/** The settings among the arguments of spark-submit or of the image's entry point; the last of a name counts. */
-function confOf(words: readonly string[]): Readonly<Record<string, string>> {
+/** The settings of the properties files, then those among the arguments: the last of a name counts. */
+function confOf({ words: given, files }: ContainerCommand): Readonly<Record<string, string>> {
+  const words = given.flatMap(inShell);
   const conf: Record<string, string> = {};
+  for (const [at, word] of words.entries()) {
+    if (word !== "--properties-file") continue;
+    for (const line of (files[words[at + 1] ?? ""] ?? "").split("\n")) {
+      const split = line.indexOf("=");
+      if (split > 0 && !line.startsWith("#")) conf[line.slice(0, split)] = line.slice(split + 1);
+    }
+  }
   for (const [at, word] of words.entries()) {
     const pair = word === "--conf" || word === "-c" ? words[at + 1] : /^--conf=(.*)$/s.exec(word)?.[1];
     const split = pair?.indexOf("=") ?? -1;

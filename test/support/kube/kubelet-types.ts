@@ -20,6 +20,10 @@ export interface AgentPod extends Omit<Pod, "spec" | "status"> {
     readonly restartPolicy?: "Always" | "OnFailure" | "Never";
     readonly serviceAccountName?: string;
     readonly containers: readonly AgentContainer[];
+    readonly volumes?: readonly {
+      readonly name: string;
+      readonly configMap?: { readonly name?: string };
+    }[];
   };
   readonly status?: PodStatus & {
     readonly startTime?: string;
@@ -39,6 +43,7 @@ export interface AgentContainer {
     readonly limits?: Readonly<Record<string, string>>;
     readonly requests?: Readonly<Record<string, string>>;
   };
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
   readonly readinessProbe?: Readonly<Record<string, unknown>>;
 }
 
@@ -60,5 +65,3 @@ interface KeyRef {
 
 export const podPath = ({ metadata }: AgentPod): string =>
   `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`;
-
-export const podName = ({ metadata }: AgentPod): string => `${metadata.namespace}/${metadata.name}`;

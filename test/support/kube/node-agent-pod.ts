@@ -62,7 +62,8 @@ export function runPod(world: PodWorld, pod: AgentPod): PodRun {
     living: Promise.resolve(),
   };
   const { phase } = pod.status ?? {};
-  if (phase !== "Succeeded" && phase !== "Failed") run.living = live(run).catch(() => undefined);
+  if (phase !== "Succeeded" && phase !== "Failed")
+    run.living = live(run).catch(async (error) => await giveUp(run, error));
   updatePod(run, pod);
   return run;
 }
@@ -87,7 +88,7 @@ export async function evictPod(run: PodRun): Promise<void> {
   await endPod(run, 0);
   const message =
     "The node was low on resource: memory. Threshold quantity: 100Mi, available: 52Mi. " +
-    `Container ${first(run).name} was using 1Gi, request is 0, has larger consumption of memory. `;
+    `Container ${main(run).name} was using 1Gi, request is 0, has larger consumption of memory. `;
   const state = { terminated: { exitCode: 137, reason: "Error" } };
   await report(run, { phase: "Failed", reason: "Evicted", message, state, ready: false });
 }
@@ -98,7 +99,9 @@ export async function movePod(run: PodRun, ip: string): Promise<void> {
   await run.process?.end(0);
 }
 
-const first = ({ pod }: PodRun): AgentContainer => pod.spec.containers[0]!;
+/** The container that is run: the one that Spark's operators look for, else the first. */
+const main = ({ pod: { spec } }: PodRun): AgentContainer =>
+  spec.containers.find(({ name }) => name === "spark-kubernetes-driver") ?? spec.containers[0]!;
 
 async function live(run: PodRun): Promise<void> {
   const { world, over } = run;
@@ -107,7 +110,7 @@ async function live(run: PodRun): Promise<void> {
   if (run.pod.spec.nodeName === undefined) await bindPod(run);
   await report(run, waiting("ContainerCreating"));
   let ip = await world.takeIp();
-  const { image = "" } = first(run);
+  const { image = "" } = main(run);
   if (isImage(image, "no-such-image")) return await failToPull(run, image, ip);
   for (let failures = 0; !over.signal.aborted; ) {
     const command = await configured(run, ip);
@@ -123,6 +126,11 @@ async function live(run: PodRun): Promise<void> {
     }
     run.observed = { ...run.observed, restarts: run.observed.restarts + 1, lastState: { terminated: ended } };
   }
+}
+
+/** What the agent itself cannot do is seen in the pod. */
+async function giveUp(run: PodRun, error: unknown): Promise<void> {
+  await report(run, waiting("RunContainerError", String(error))).catch(() => undefined);
 }
 
 const waiting = (reason: string, message?: string): { readonly state: ContainerState } => ({
@@ -143,7 +151,7 @@ async function configured(run: PodRun, ip: string): Promise<ContainerCommand | u
   let reported = "";
   while (!run.over.signal.aborted) {
     try {
-      return await containerCommand(run.world.admin, run.pod, first(run), ip);
+      return await containerCommand(run.world.admin, run.pod, main(run), ip);
     } catch (error) {
       if (error instanceof MissingConfig && error.message !== reported) {
         await report(run, { ...waiting("CreateContainerConfigError", error.message), ip });
@@ -156,7 +164,7 @@ async function configured(run: PodRun, ip: string): Promise<ContainerCommand | u
 }
 
 async function runContainer(run: PodRun, command: ContainerCommand, ip: string): Promise<Terminated> {
-  const container = first(run);
+  const container = main(run);
   const { tools, javaArguments, folder } = run.world;
   const files = containerFiles(folder, run.uid, run.observed.restarts);
   run.previousLogFile = run.logFile;
@@ -201,7 +209,7 @@ async function restarts(run: PodRun, ended: Terminated, failures: number): Promi
   if (failures === 1) return true;
   const wait = Math.min(run.world.crashBackoffMs * 2 ** (failures - 2), 300_000);
   const { name, namespace, uid } = run.pod.metadata;
-  const message = `back-off ${wait / 1000}s restarting failed container=${first(run).name} pod=${name}_${namespace}(${uid})`;
+  const message = `back-off ${wait / 1000}s restarting failed container=${main(run).name} pod=${name}_${namespace}(${uid})`;
   await report(run, { ...waiting("CrashLoopBackOff", message), lastState: { terminated } });
   await pause(run, wait);
   return true;

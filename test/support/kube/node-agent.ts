@@ -56,8 +56,8 @@ export interface NodeAgent {
 /**
  * A test node agent: it stands in for scheduler and kubelet of the only node. A pod that runs Spark's Connect server gets a
  * real one, on a loopback address of its own; other containers get a process that waits. What the image's name says may
- * happen instead: `no-such-image`, `crash`, `oom`. Only a pod's first container is run; there are no init containers, no
- * volumes and no resource limits.
+ * happen instead: `no-such-image`, `crash`, `oom`. Only Spark's container is run, or else a pod's first; the only volumes are
+ * ConfigMaps with Spark's properties. There are no init containers and no resource limits.
  */
 export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAgent> {
   const { admin, tools, name = "node-1", labels = {} } = options;
@@ -78,7 +78,12 @@ export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAge
     takeIp: async () => held.shift() ?? (await pool.next(new Set([...runs.values()].flatMap(usedBy)))),
   };
   const endpoint = await startLogEndpoint(folder, (wanted) => findLog(runs, wanted));
-  await registerNode(admin, { name, labels: world.nodeLabels, kubeletPort: endpoint.port });
+  try {
+    await registerNode(admin, { name, labels: world.nodeLabels, kubeletPort: endpoint.port });
+  } catch (error) {
+    await close(admin, name, endpoint, folder);
+    throw error;
+  }
   const watching = watchAll<AgentPod>(admin, pods, closed.signal, {
     onObject(pod) {
       const { uid } = pod.metadata;
