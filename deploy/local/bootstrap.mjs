@@ -20,6 +20,7 @@ const tasks = {
   check: [...tsx, "deploy/local/check.ts"],
   bench: [...tsx, "test/bench/run.ts"],
   generate: [...tsx, "deploy/local/generate.ts"],
+  manifests: [...tsx, "deploy/local/render.ts"],
   build: ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"],
 };
 
