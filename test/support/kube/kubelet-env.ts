@@ -36,7 +36,7 @@ export async function containerCommand(
 }
 
 /** Replaces `$(NAME)`; `$$` stands for `$`, and what nobody defined stays as it is. */
-export function expand(text: string, env: Readonly<Record<string, string>>): string {
+function expand(text: string, env: Readonly<Record<string, string>>): string {
   return text.replaceAll(/\$\$|\$\(([^()\s]+)\)/g, (whole, name: string | undefined) =>
     name === undefined ? "$" : (env[name] ?? whole),
   );
