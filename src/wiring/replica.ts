@@ -59,3 +59,14 @@ export function advertisedAddress(
   const port = peer.listen.slice(peer.listen.lastIndexOf(":") + 1);
   return `${address.includes(":") ? `[${address}]` : address}:${port}`;
 }
+
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/** The namespace that this pod runs in; "default" outside of a cluster. */
+export function ownNamespace(file = namespaceFile): string {
+  try {
+    return readFileSync(file, "utf8").trim() || "default";
+  } catch {
+    return "default";
+  }
+}

@@ -1,7 +1,10 @@
 import type { DriverRuntime } from "../drivers/runtime.ts";
+import { createKubeApi } from "../edges/kubernetes/kube-api.ts";
+import { createKubernetesRuntime } from "../edges/kubernetes/runtime.ts";
 import { createLocalRuntime } from "../edges/local/runtime.ts";
 import type { Kernel } from "./door.ts";
-import { localRuntimeSettings } from "./runtime-settings.ts";
+import { advertisedAddress, ownNamespace, readSealKeys, replicaName } from "./replica.ts";
+import { kubernetesSettings, localRuntimeSettings } from "./runtime-settings.ts";
 
 export interface RunningRuntime {
   readonly runtime: DriverRuntime;
@@ -11,6 +14,36 @@ export interface RunningRuntime {
 
 /** The runtime that `runtime.kind` names. @throws Error where what it needs cannot be read */
 export function createRuntime(kernel: Kernel): RunningRuntime {
+  if (kernel.config.runtime.kind === "kubernetes") return kubernetesRuntime(kernel);
   const runtime = createLocalRuntime({ ...localRuntimeSettings(kernel.config), ...kernel });
   return { runtime, close: () => runtime.close() };
+}
+
+function kubernetesRuntime({ config, clock, log, metrics }: Kernel): RunningRuntime {
+  const { kubeconfig_file, request_timeout_seconds, seal_key_file, peer } = config.runtime.kubernetes;
+  // Present: the configuration's cross-checks ask for it.
+  const sealKeys = readSealKeys(seal_key_file ?? "");
+  const own = { namespace: ownNamespace(), advertise: advertisedAddress(peer, process.env) };
+  const api = createKubeApi({
+    ...(kubeconfig_file === undefined ? {} : { kubeconfigFile: kubeconfig_file }),
+    requestTimeoutMs: request_timeout_seconds * 1000,
+    metrics,
+  });
+  const runtime = createKubernetesRuntime({
+    ...kubernetesSettings(config, own),
+    api,
+    replica: replicaName(process.env),
+    sealKeys,
+    clock,
+    log,
+    metrics,
+    random: Math.random,
+  });
+  return {
+    runtime,
+    async close() {
+      await runtime.close();
+      api.close();
+    },
+  };
 }
