@@ -1,20 +1,21 @@
 import { policyFaults } from "../policy/rules.ts";
 import { namespacePatternFaults } from "../sessions/namespace-pattern.ts";
+import { kubernetesChecks, type Report } from "./cross-checks-kubernetes.ts";
 import { type ConfigFault, pathText } from "./faults.ts";
 import type { Config } from "./resolve.ts";
-
-type Report = (path: string | readonly PropertyKey[], found: string, change: string) => void;
 
 /** What no single key can show: keys that do not fit each other. */
 export function crossChecks(config: Config): ConfigFault[] {
   const faults: ConfigFault[] = [];
   const report: Report = (path, found, change) =>
     faults.push({ path: typeof path === "string" ? path : pathText(path), found, change });
-  for (const check of [issuers, profiles, holding, addresses, namespaces, rules, installations, keyAges]) {
+  for (const check of checks) {
     check(config, report);
   }
   return faults;
 }
+
+const checks = [issuers, profiles, holding, addresses, namespaces, rules, installations, kubernetesChecks, keyAges];
 
 function issuers({ identity }: Config, report: Report): void {
   for (const [i, issuer] of identity.issuers.entries()) {
@@ -169,7 +170,7 @@ function checkOwner(path: readonly PropertyKey[], owner: string, known: Readonly
 }
 
 function installations({ on_demand, runtime, profiles: all }: Config, report: Report): void {
-  if (!on_demand.enabled) return;
+  if (!on_demand.enabled || runtime.kind !== "local") return;
   const versions = Object.keys(runtime.local.installations);
   for (const [name, profile] of Object.entries(all)) {
     if (versions.includes(profile.on_demand.spark_version)) continue;

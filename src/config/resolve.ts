@@ -1,4 +1,5 @@
 import type { ParsedConfig } from "./schema.ts";
+import { profile as profileSchema } from "./schema-sessions.ts";
 
 type Immutable<T> = T extends readonly (infer E)[]
   ? readonly Immutable<E>[]
@@ -62,13 +63,7 @@ const defaultRule: ParsedRule = {
   profile: "default",
 };
 
-const emptyProfile: ParsedProfile = {
-  allow_tokenless: false,
-  mutually_trusting: false,
-  shared_with_groups: [],
-  on_demand: {},
-  spark_conf: {},
-};
+const emptyProfile: ParsedProfile = profileSchema.parse({});
 
 function resolveProfile(parsed: ParsedConfig, profile: ParsedProfile): ResolvedProfile {
   const { enabled: _, ...template } = parsed.on_demand;

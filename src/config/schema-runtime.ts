@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { amount, count, documented, section, text } from "./keys.ts";
+import { kubernetes } from "./schema-kubernetes.ts";
 
 /** Keys about where drivers run, and about Gatehouse's own process. */
 
@@ -62,7 +63,8 @@ const local = section(
     ),
     installations: documented(
       z.record(text("version"), installation).default({}),
-      "Spark installations by version. Every profile's spark_version must be here while on_demand.enabled is true.",
+      "Spark installations by version. Every profile's spark_version must be here while runtime.kind is local and " +
+        "on_demand.enabled is true.",
     ),
   },
   "The local runtime: drivers as processes of this machine, for development.",
@@ -70,8 +72,9 @@ const local = section(
 
 export const runtime = section(
   {
-    kind: documented(z.enum(["local"]).default("local"), "Where drivers run."),
+    kind: documented(z.enum(["local", "kubernetes"]).default("local"), "Where drivers run."),
     local,
+    kubernetes,
   },
   "Where drivers run.",
 );

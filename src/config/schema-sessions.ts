@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { amount, count, documented, section, text } from "./keys.ts";
+import { profileKubernetes } from "./schema-kubernetes.ts";
 
 /** Keys about sessions and their drivers: lifetimes, profiles, holding, inspection, activity. */
 
@@ -94,9 +95,11 @@ export const profile = z.strictObject({
     "Groups whose members may use the drivers of this profile besides their owners.",
   ),
   on_demand: section(templateOverrides, "What drivers of this profile are made of, where it differs."),
+  kubernetes: profileKubernetes,
   spark_conf: documented(
     z.record(text(), z.union([z.string(), z.number(), z.boolean()])).default({}),
-    "More Spark settings for the drivers. Gatehouse's own (`spark.connect.grpc.binding.*`, the token) cannot be set. " +
+    "More Spark settings for the drivers. Gatehouse's own (`spark.connect.grpc.binding.*`, the token) cannot be set; nor, on " +
+      "Kubernetes, what says where a driver is, whose it is, and of which image and account: it is left out. " +
       "Settings are visible to the driver's users: put no secrets here.",
   ),
 });
