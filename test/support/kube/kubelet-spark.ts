@@ -15,7 +15,7 @@ const connectPlugin = "org.apache.spark.sql.connect.SparkConnectPlugin";
 
 /** Needs a cluster, or a path of the image, or is decided by how the test starts Java. */
 const foreign =
-  /^spark\.(kubernetes|dynamicAllocation|executor|shuffle\.service|decommission|submit|jars|files|archives)\b|^spark\.(master|local\.dir|driver\.(memory\w*|cores|extra\w+|defaultJavaOptions|blockManager\.port|port))$/;
+  /^spark\.(kubernetes|dynamicAllocation|executor\.extra\w+|shuffle\.service|decommission|submit|jars|files|archives)\b|^spark\.(master|local\.dir|driver\.(memory\w*|cores|extra\w+|defaultJavaOptions|blockManager\.port|port))$/;
 
 /** Paths of the image, which are others here. */
 const imagePaths = /^(PATH|HOME|JAVA_HOME|SPARK_HOME|SPARK_CONF_DIR|SPARK_LOCAL_DIRS|PYSPARK_.*PYTHON|PYTHONPATH)$/;
@@ -31,6 +31,8 @@ export function sparkLaunch(container: AgentContainer, command: ContainerCommand
     .filter((plugin) => plugin !== "" && plugin !== connectPlugin);
   delete conf["spark.plugins"];
   if (plugins.length > 0) conf["spark.plugins"] = plugins.join(",");
+  // Spark refuses no executors at all, unless they come and go by need.
+  if (all["spark.dynamicAllocation.enabled"] === "true") delete conf["spark.executor.instances"];
   // A name of a service: nothing resolves it here.
   if (!/^[\d.]+$/.test(conf["spark.driver.host"] ?? "0")) delete conf["spark.driver.host"];
   return {
