@@ -22,6 +22,8 @@ export interface ObjectIndex {
   putOwn(source: Source, object: Stored): readonly string[];
   drop(source: Source, object: Stored): readonly string[];
   main(uid: string): MainObject | undefined;
+  /** Differs whenever the object does. */
+  version(uid: string): string | undefined;
   mains(): Iterable<MainObject>;
   named(namespace: string, name: string): readonly MainObject[];
   /** The main object's own pods; of a plain pod the pods that it made. */
@@ -29,6 +31,8 @@ export interface ObjectIndex {
   /** The Secret that the main object names as its token's. */
   secretOf(main: MainObject): Stored<Secret> | undefined;
   secrets(): Iterable<Stored<Secret>>;
+  /** Those that go with the main object. */
+  ownedSecrets(uid: string): readonly Stored<Secret>[];
   /** Whether anything of that incarnation is left: the object itself, its pods, its Secrets. */
   holds(uid: string): boolean;
 }
@@ -77,6 +81,7 @@ export function createObjectIndex(): ObjectIndex {
       state.deleted.has(object.metadata.uid) ? [] : put(state, { source, object, own: true }),
     drop: (source, object) => drop(state, source, object),
     main,
+    version: (uid) => state.held.get(uid)?.object.metadata.resourceVersion,
     *mains() {
       for (const held of state.held.values()) {
         const found = asMain(held);
@@ -93,6 +98,7 @@ export function createObjectIndex(): ObjectIndex {
     *secrets() {
       for (const { source, object } of state.held.values()) if (source === "secret") yield object;
     },
+    ownedSecrets: (uid) => stored(state.owned.get(uid) ?? [], "secret"),
     holds: (uid) => state.held.has(uid) || (state.owned.get(uid)?.size ?? 0) > 0,
   };
 }

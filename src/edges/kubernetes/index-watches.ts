@@ -19,8 +19,8 @@ export interface Watches {
   run(signal: AbortSignal): Promise<void>;
   /** Whether drivers and pods are known as they are now; of a namespace that may not be read nothing is known. */
   isCurrent(): boolean;
-  /** Whether the objects of that namespace may be read. */
-  isReadable(namespace: string): boolean;
+  /** Whether such main objects of that namespace, and pods, may be read. */
+  isReadable(namespace: string, source: Source): boolean;
   /** What an operator should know, a line each. */
   faults(): readonly string[];
 }
@@ -50,8 +50,13 @@ export function createWatches(options: WatchesOptions): Watches {
     run: async (signal) => void (await Promise.all(collections.map(({ reflector }) => reflector.run(signal)))),
     isCurrent: () =>
       collections.every(({ source, reflector }) => source === "secret" || isCurrent(options, reflector.state())),
-    isReadable: (namespace) =>
-      collections.every((each) => each.namespace !== namespace || each.reflector.state().kind !== "forbidden"),
+    isReadable: (namespace, source) =>
+      collections.every(
+        (each) =>
+          (each.namespace !== undefined && each.namespace !== namespace) ||
+          (each.source !== source && each.source !== "pod") ||
+          each.reflector.state().kind !== "forbidden",
+      ),
     faults: () => collections.flatMap((collection) => faultOf(options, collection) ?? []),
   };
 }
@@ -125,12 +130,18 @@ function isCurrent({ clock, staleAfterMs }: WatchesOptions, { kind, lastHeard }:
   return kind !== "away" && clock.now() - lastHeard <= staleAfterMs;
 }
 
+const isWanted = ({ profiles }: WatchesOptions, source: Source): boolean =>
+  ["pod", "secret", "discovered"].includes(source) || Object.values(profiles).some(({ kind }) => kind === source);
+
 function faultOf(options: WatchesOptions, { source, namespace, reflector }: Collection): string | undefined {
   const state = reflector.state();
   const what = `${specs[source].plural}${specs[source] === kinds["apache-spark-application"] ? ".spark.apache.org" : ""}`;
   const where = namespace === undefined ? "all namespaces" : `namespace ${namespace}`;
   const why = state.message === undefined ? "" : `: ${state.message}`;
-  if (state.kind === "forbidden") return `${what} of ${where} may not be read${why}`;
+  if (state.kind === "forbidden") {
+    // What no profile makes need not be granted.
+    return isWanted(options, source) ? `${what} of ${where} may not be read${why}` : undefined;
+  }
   if (state.kind === "away") return `${what} of ${where} cannot be read${why}`;
   if (isCurrent(options, state) || state.kind === "absent") return undefined;
   const since = state.lastHeard === 0 ? "yet" : `for ${Math.round((options.clock.now() - state.lastHeard) / 1000)} s`;

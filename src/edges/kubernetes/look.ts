@@ -1,17 +1,13 @@
 import type { Driver, DriverEnd } from "../../drivers/driver.ts";
 import { sameDriver } from "../../drivers/same-driver.ts";
+import { nameOf } from "./facts.ts";
 import type { MainObject } from "./index-objects.ts";
+import { ask, isExplained, stopAsking } from "./look-ask.ts";
 import { objectsOf, observeMain } from "./look-objects.ts";
 import { endOf } from "./observe.ts";
-import { condition, isDeleting, wasReady } from "./observe-pod.ts";
 import type { DriverObjects } from "./observe-types.ts";
-import { driverContainer } from "./pod-of.ts";
 import { changed, type Entry, report, tellEnd, type World } from "./world.ts";
 
-/** Before that a pod or a resource without one is no reason to ask for events. ms */
-const suspiciousAfterMs = 2_000;
-/** How long a failure is held back for the log that explains it. ms */
-const logLimitMs = 3_000;
 /** How often a driver that starts is judged anew without any change: time limits. ms */
 const lookEveryMs = 1_000;
 
@@ -48,6 +44,10 @@ function lookAtOne(world: World, uid: string): void {
       return;
     case "driver":
       if (entry.endTold && entry.end?.uid === observed.driver.uid) return;
+      if (isOurSession(world, main, observed.driver)) {
+        displace(world, entry);
+        return;
+      }
       for (const note of observed.notes) noteOnce(world, entry, note);
       nextLife(world, entry, observed.driver);
       entry.firstPodUid ??= observed.readyPod;
@@ -56,12 +56,39 @@ function lookAtOne(world: World, uid: string): void {
   }
 }
 
+/** Whether a discovered driver claims a session for which there is a driver of ours: that one has the better proof. */
+function isOurSession(world: World, { source }: MainObject, { key }: Driver): boolean {
+  if (source !== "discovered") return false;
+  return world.index.named(key.namespace, nameOf(key)).some(({ source: other, object }) => {
+    const own = other === "discovered" ? undefined : world.entries.get(object.metadata.uid);
+    return own?.driver !== undefined && own.end === undefined;
+  });
+}
+
+function displace(world: World, entry: Entry): void {
+  const why = "a driver that Gatehouse started has its session";
+  stopAsking(world, entry);
+  noteOnce(world, entry, why);
+  if (entry.driver === undefined) return;
+  tellEnd(world, entry, endOf(entry.driver, "vanished", why, world.options.clock.now()));
+  renew(entry);
+}
+
+/** Discovered drivers have to give way to one of ours, and come back after it. */
+function lookAtRivals(world: World, entry: Entry): void {
+  if (!world.discovered.has(entry.uid)) for (const uid of world.discovered) lookAtOne(world, uid);
+}
+
 /** A discovered pod whose container was restarted: another incarnation of the same object. */
 function nextLife(world: World, entry: Entry, driver: Driver): void {
   const { driver: before } = entry;
   if (before === undefined || before.uid === driver.uid) return;
   const summary = "the driver's container was restarted";
   tellEnd(world, entry, entry.end ?? endOf(before, "died", summary, world.options.clock.now()));
+  renew(entry);
+}
+
+function renew(entry: Entry): void {
   entry.end = undefined;
   entry.endTold = false;
   entry.driver = undefined;
@@ -69,7 +96,7 @@ function nextLife(world: World, entry: Entry, driver: Driver): void {
   entry.firstPodUid = undefined;
 }
 
-function newEntry(world: World, { object }: MainObject): Entry {
+function newEntry(world: World, { source, object }: MainObject): Entry {
   const { uid, name, namespace = "" } = object.metadata;
   const entry: Entry = {
     uid,
@@ -90,6 +117,7 @@ function newEntry(world: World, { object }: MainObject): Entry {
     cancelTimer: () => {},
   };
   world.entries.set(uid, entry);
+  if (source === "discovered") world.discovered.add(uid);
   return entry;
 }
 
@@ -113,6 +141,7 @@ function tell(world: World, entry: Entry, driver: Driver): void {
     });
   }
   report(world, entry, driver);
+  if (before === undefined) lookAtRivals(world, entry);
 }
 
 function sayPhase({ options: { log } }: World, { name, uid }: Entry, { phase, address, failure }: Driver): void {
@@ -139,6 +168,7 @@ function lookAtGone(world: World, entry: Entry): void {
   world.diagnoser.forget(entry.uid);
   world.drift.forget(entry.uid);
   world.entries.delete(entry.uid);
+  world.discovered.delete(entry.uid);
 }
 
 /** Whoever waits to be told that a failed start is forgotten may count on its objects being gone. */
@@ -146,6 +176,7 @@ function end(world: World, entry: Entry, found: DriverEnd): void {
   entry.end ??= found;
   if (entry.driver?.phase === "failed" && world.index.holds(entry.uid)) return;
   tellEnd(world, entry, entry.end);
+  lookAtRivals(world, entry);
 }
 
 function foreign(world: World, entry: Entry, { sealed }: DriverObjects, why: string): void {
@@ -162,46 +193,6 @@ function noteOnce({ options }: World, entry: Entry, note: string): void {
   if (entry.notes.has(note) || entry.notes.size > 20) return;
   entry.notes.add(note);
   options.log.warn("a driver's object is odd", { driver: entry.name, driver_uid: entry.uid, note });
-}
-
-/** Asks for what the watches do not tell: whether the port is open, and events where a start is slow. */
-function ask(world: World, entry: Entry, objects: DriverObjects, { phase }: Driver): void {
-  const { prober, diagnoser, options } = world;
-  const { pod, main } = objects;
-  if (phase !== "starting") {
-    // Once it was ready, or has failed, nothing depends on the answer.
-    stopAsking(world, entry);
-    return;
-  }
-  const ready = condition(pod, "Ready");
-  const host = pod?.status?.podIP;
-  const target =
-    pod === undefined || host === undefined || ready?.status !== "True"
-      ? undefined
-      : { host, port: options.port, since: `${pod.metadata.uid} ${ready.lastTransitionTime ?? ""}` };
-  prober.want(entry.uid, target);
-  const slow = options.clock.now() - entry.seenAt > suspiciousAfterMs;
-  const pending = pod === undefined || pod.status?.phase === undefined || pod.status.phase === "Pending";
-  const uids = [...new Set([main.metadata.uid, ...(pod === undefined ? [] : [pod.metadata.uid])])];
-  diagnoser.suspect(entry.uid, slow && pending ? { namespace: entry.namespace, uids } : undefined);
-}
-
-function stopAsking({ prober, diagnoser }: World, { uid }: Entry): void {
-  prober.want(uid, undefined);
-  diagnoser.suspect(uid, undefined);
-}
-
-/** Whether all that explains a failure has been read: its log, where a container ran at all. */
-function isExplained(world: World, entry: Entry, objects: DriverObjects, { phase }: Driver): boolean {
-  const { diagnoser, options } = world;
-  const { pod } = objects;
-  if (phase !== "failed" || entry.failed !== undefined || pod === undefined || wasReady(objects)) return true;
-  const container = driverContainer(pod);
-  const ran = container?.state?.terminated ?? container?.lastState?.terminated ?? container?.state?.running;
-  if (ran === undefined || isDeleting(pod)) return true;
-  entry.failingSince ??= options.clock.now();
-  diagnoser.readLog(entry.uid, { namespace: entry.namespace, pod: pod.metadata.name, container: container?.name });
-  return diagnoser.logOf(entry.uid) !== undefined || options.clock.now() - entry.failingSince > logLimitMs;
 }
 
 function lookLater(world: World, entry: Entry): void {

@@ -24,7 +24,7 @@ type Call = <T>(call: Omit<ApiCall, "signal">) => Promise<T>;
  */
 export async function record(world: World, ref: DriverRef, state: RecordedState): Promise<void> {
   const main = findMain(world, ref);
-  if (main === undefined) return;
+  if (main === undefined || world.entries.get(main.object.metadata.uid)?.end !== undefined) return;
   const call = callOf(world, state);
   const { name, namespace = "" } = main.object.metadata;
   const path = objectPath(specOf(main.source), namespace, name);

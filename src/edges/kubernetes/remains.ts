@@ -32,13 +32,21 @@ export function createRemains(world: World): Remains {
     const term = chore && busy.size < atOnce && !busy.has(uid) ? currentTerm(world) : undefined;
     if (term === undefined || chore === undefined) return;
     busy.add(uid);
-    void chore(term)
-      .catch((error: unknown) => {
-        if (!(error instanceof TermOver)) {
-          world.options.log.warn("housekeeping failed and will be tried again", { driver_uid: uid, error });
-        }
-      })
-      .finally(() => busy.delete(uid));
+    void attempt(uid, chore, term);
+  };
+  const attempt = async (uid: string, chore: Chore, term: Term) => {
+    const seen = world.index.version(uid);
+    try {
+      await chore(term);
+    } catch (error) {
+      if (error instanceof TermOver) return;
+      world.options.log.warn("housekeeping failed and will be tried again", { driver_uid: uid, error });
+      return;
+    } finally {
+      busy.delete(uid);
+    }
+    // What changed meanwhile came too early to be looked at.
+    if (world.index.version(uid) !== seen) run(uid, choreFor(world, uid));
   };
   const sweep = () => {
     cancel = world.options.clock.after(sweepEveryMs, sweep);

@@ -2,7 +2,7 @@ import { ApiError } from "./api.ts";
 import type { MainObject, Source } from "./index-objects.ts";
 import { kinds, objectPath, secrets } from "./kinds.ts";
 import type { KubeObject, Stored } from "./objects.ts";
-import { isStatus, type Term } from "./term.ts";
+import { isStatus, type Term, TermOver } from "./term.ts";
 import { untilHolds, type World } from "./world.ts";
 
 /** How long an object may take to go after its deletion was accepted: a pod's grace and what its finalizers do. ms */
@@ -36,12 +36,12 @@ export async function removeWholly(world: World, term: Term, main: MainObject): 
   const { uid, name } = main.object.metadata;
   await removeMain(world, term, main);
   if (main.source !== "discovered") {
-    for (const secret of world.index.secrets()) {
-      if (secret.metadata.ownerReferences?.some((owner) => owner.uid === uid) === true)
-        await removeSecret(term, secret);
-    }
+    for (const secret of world.index.ownedSecrets(uid)) await removeSecret(term, secret);
   }
-  const gone = await untilHolds(world, () => !world.index.holds(uid), { limitMs: goneLimitMs, signal: term.signal });
+  const limits = { limitMs: goneLimitMs, signal: term.signal };
+  const gone = await untilHolds(world, () => !world.index.holds(uid), limits).catch(() => {
+    throw new TermOver();
+  });
   if (!gone) throw new Error(`${name} was deleted, but is not gone after ${goneLimitMs / 1000} s`);
 }
 

@@ -1,6 +1,6 @@
 import type { StartRequest } from "../../drivers/runtime.ts";
 import { GatewayError } from "../../kernel/errors.ts";
-import type { SessionKey } from "../../sessions/session-key.ts";
+import { type SessionKey, sessionKeyId } from "../../sessions/session-key.ts";
 import { refusalFailure } from "./causes-refusal.ts";
 import { nameOf } from "./facts.ts";
 import { lookAt } from "./look.ts";
@@ -58,11 +58,13 @@ export async function startForPeer(world: World, request: StartRequest): Promise
 export const shuttingDown = (): GatewayError =>
   new GatewayError("SHUTTING_DOWN", "Gatehouse is shutting down; try again");
 
-const isThere = (world: World, key: SessionKey): boolean =>
-  world.index.named(key.namespace, nameOf(key)).some(({ object }) => {
-    const entry = world.entries.get(object.metadata.uid);
-    return entry !== undefined && isPresent(entry);
+function isThere(world: World, key: SessionKey): boolean {
+  const own = world.index.named(key.namespace, nameOf(key)).map(({ object }) => object.metadata.uid);
+  return [...own, ...world.discovered].some((uid) => {
+    const entry = world.entries.get(uid);
+    return entry !== undefined && isPresent(entry) && sessionKeyId(entry.driver.key) === sessionKeyId(key);
   });
+}
 
 /** @returns false where nobody is known to lead */
 async function askLeader(world: World, peers: Peers, request: StartRequest, deadline: number): Promise<boolean> {
@@ -165,6 +167,10 @@ function checkLimit(world: World, id: string): void {
 /** What the API server said, in words for the person who waits. */
 function inWords(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error;
+  if (isPassing(error)) {
+    const message = refusalFailure(error)?.summary ?? "the Kubernetes API is not available now; try again";
+    return new GatewayError("DRIVER_STARTING", message, { cause: error, retryAfterMs: 2_000 });
+  }
   const failure = refusalFailure(error);
   if (failure !== undefined) return new GatewayError("DRIVER_FAILED", failure.summary, { cause: error });
   return GatewayError.from(error);

@@ -26,7 +26,7 @@ async function remove(world: World, main: MainObject, why: Draining["reason"]): 
   const term = leading(world, "stop drivers");
   const { uid, namespace = "" } = main.object.metadata;
   const entry = world.entries.get(uid);
-  if (!world.watches.isReadable(namespace)) {
+  if (!world.watches.isReadable(namespace, main.source)) {
     throw new GatewayError("NOT_READY", `what happens in the namespace "${namespace}" cannot be read now; try again`);
   }
   // Before the request: the watch may tell of the deletion before the answer is here.

@@ -19,6 +19,8 @@ export interface World {
   readonly drift: Drift;
   /** By the main object's UID. */
   readonly entries: Map<string, Entry>;
+  /** The UIDs among them that others made. */
+  readonly discovered: Set<string>;
   readonly sinks: Set<DriverSink>;
   /** Ends that were found before anybody watched. */
   readonly earlierEnds: DriverEnd[];
@@ -125,8 +127,8 @@ export async function untilHolds(
 }
 
 /** Whether this entry holds its name: a driver that starts or serves. */
-export const isPresent = ({ driver, end }: Entry): boolean =>
-  end === undefined && driver !== undefined && driver.phase !== "failed";
+export const isPresent = (entry: Entry): entry is Entry & { readonly driver: Driver } =>
+  entry.end === undefined && entry.driver !== undefined && entry.driver.phase !== "failed";
 
 /** The main object of that incarnation, where it is known and not known to have ended. */
 export function findMain({ index, entries }: World, ref: DriverRef): MainObject | undefined {

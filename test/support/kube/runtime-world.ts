@@ -62,9 +62,11 @@ export interface RuntimeWorldOptions {
 /** Runtimes that share one Lease and one seal key, each with connections of its own, with the chart's rights. */
 export interface RuntimeWorld {
   readonly log: readonly LogLine[];
+  /** Who the replicas are, for RBAC. */
+  readonly user: string;
   readonly options: Omit<KubernetesRuntimeOptions, "api" | "replica">;
   /** One more replica. */
-  open(more?: Partial<KubernetesRuntimeOptions>): DriverRuntime;
+  open(more?: Partial<KubernetesRuntimeOptions>, wrap?: (api: KubeApi) => KubeApi): DriverRuntime;
   /** Closes the runtimes' connections; the runtimes are the test's to close. */
   dispose(): void;
 }
@@ -109,11 +111,12 @@ export async function runtimeWorld(
   const apis: KubeApi[] = [];
   return {
     log: lines,
+    user,
     options,
-    open(own = {}) {
+    open(own = {}, wrap = (api) => api) {
       const api = createKubeApi({ kubeconfigFile, requestTimeoutMs: 5_000, metrics: noMetrics });
       apis.push(api);
-      return createKubernetesRuntime({ ...options, api, replica: `replica_${randomUUID()}`, ...own });
+      return createKubernetesRuntime({ ...options, api: wrap(api), replica: `replica_${randomUUID()}`, ...own });
     },
     dispose() {
       for (const api of apis) api.close();
