@@ -59,11 +59,11 @@ describe.each(exampleNames())("the example %s", (name) => {
     const deployments = objectsOf(manifest(name)).filter(({ kind }) => kind === "Deployment") as Deployment[];
     expect(deployments.length).toBeGreaterThan(0);
     for (const { metadata, spec } of deployments) {
-      const pod = (change: object): KubeObject => ({
+      const pod = (change: object) => ({
         apiVersion: "v1",
         kind: "Pod",
         metadata: { name: metadata.name, namespace: home, labels: spec.template.metadata.labels },
-        ...{ spec: { ...spec.template.spec, ...change } },
+        spec: { ...spec.template.spec, ...change },
       });
       const create = async (body: KubeObject) =>
         await cluster.admin.request("POST", `/api/v1/namespaces/${home}/pods`, { query: { dryRun: "All" }, body });

@@ -1,5 +1,10 @@
-import { readFileSync } from "node:fs";
-import { beforeAll, describe, expect, it } from "vitest";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, createServer, type TLSSocket } from "node:tls";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCommand } from "../../deploy/local/command.ts";
 import {
   exampleNames,
   exampleValues,
@@ -9,9 +14,12 @@ import {
   renderChart,
 } from "../../deploy/local/helm.ts";
 import { manifestPath, manifests } from "../../deploy/local/render.ts";
+import { ensureTools } from "../../deploy/local/tools.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { bootstrapOf } from "../../src/edges/envoy/encode-bootstrap.ts";
 import type { KubeObject } from "../../src/edges/kubernetes/objects.ts";
 import { bootstrapSettings, snapshotSettings } from "../../src/wiring/envoy-settings.ts";
+import { readSealKeys } from "../../src/wiring/replica.ts";
 import { configOf, type Deployment, endpointOf, objectOf, type Role } from "../support/kube/helm-objects.ts";
 import { type Endpoint, mayConnect } from "../support/kube/network-policy.ts";
 import { driverRules } from "../support/kube/rules.ts";
@@ -119,6 +127,11 @@ describe("values that do not fit", () => {
     ],
     ["an unknown kind", { ...sidecar, driverKinds: ["job"] }, /'\/driverKinds\/0': value must be one of/],
     ["no namespace", { ...sidecar, driverNamespaces: [] }, /driverNamespaces: name the namespaces that drivers run in/],
+    [
+      "a kind without rights",
+      { ...sidecar, driverKinds: ["spark-connect"] },
+      /driverKinds: the profile default is of the kind pod/,
+    ],
     ["no issuer", { ...sidecar, config: {} }, /config\.identity\.issuers: name the issuer/],
     [
       "Secrets without names",
@@ -145,15 +158,73 @@ describe("values that do not fit", () => {
 });
 
 describe("what Helm makes once", () => {
-  it("is a seal key, and a certificate of one authority for each side", async () => {
+  const host = "gatehouse-control.gatehouse.svc";
+  const folder = mkdtempSync(join(tmpdir(), "gatehouse-chart-"));
+  let made: readonly KubeObject[];
+  beforeAll(async () => {
     const [found] = await render({ ...interactive, sealKey: {}, controlTls: {} });
-    const made = objectsOf(manifestText(found as Rendering));
-    const data = (name: string) => objectOf<KubeObject & { data: Record<string, string> }>(made, "Secret", name).data;
-    expect(Buffer.from(data("gatehouse-seal")["seal.key"] ?? "", "base64").byteLength).toBeGreaterThanOrEqual(32);
-    const [gatehouse, envoy] = [data("gatehouse-control"), data("gatehouse-envoy-control")];
-    expect(Object.keys(gatehouse).sort()).toEqual(["ca.crt", "tls.crt", "tls.key"]);
-    expect(gatehouse["ca.crt"]).toBe(envoy["ca.crt"]);
-    expect(gatehouse["tls.key"]).not.toBe(envoy["tls.key"]);
+    made = objectsOf(manifestText(found as Rendering));
+    for (const secret of ["gatehouse-seal", "gatehouse-control", "gatehouse-envoy-control"]) mount(secret);
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** As kubelet does it. */
+  function mount(secret: string): void {
+    mkdirSync(join(folder, secret));
+    const { data } = objectOf<KubeObject & { data: Record<string, string> }>(made, "Secret", secret);
+    for (const [key, value] of Object.entries(data)) {
+      writeFileSync(join(folder, secret, key), Buffer.from(value, "base64"), { mode: 0o600 });
+    }
+  }
+  const file = (secret: string, key: string): string => join(folder, secret, key);
+  const pair = (secret: string) => ({
+    ca: readFileSync(file(secret, "ca.crt")),
+    cert: readFileSync(file(secret, "tls.crt")),
+    key: readFileSync(file(secret, "tls.key")),
+  });
+
+  it("is a seal key that Gatehouse reads", () => {
+    expect(readSealKeys(file("gatehouse-seal", "seal.key")).map((key) => key.byteLength)).toEqual([48]);
+  });
+
+  it("is a certificate for each side, which believe each other and nobody without one", async () => {
+    const server = createServer({ ...pair("gatehouse-control"), requestCert: true, rejectUnauthorized: true });
+    const accepted: string[] = [];
+    server.on("secureConnection", (socket: TLSSocket) => {
+      accepted.push(String(socket.getPeerCertificate().subject.CN));
+      socket.end();
+    });
+    server.on("tlsClientError", () => undefined);
+    await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const tryWith = (options: object) =>
+      new Promise<string>((resolve) => {
+        const socket = connect({ port, host: "127.0.0.1", ...options });
+        socket.once("error", ({ message }) => resolve(message));
+        socket.once("close", () => resolve("closed in peace"));
+        socket.resume();
+      });
+    const { ca, ...envoy } = pair("gatehouse-envoy-control");
+    expect(await tryWith({ ca, ...envoy, servername: host })).toBe("closed in peace");
+    expect(await tryWith({ ca, ...envoy, servername: "elsewhere" })).toMatch(/does not match certificate's altnames/);
+    expect(await tryWith({ ca, servername: host })).toMatch(/certificate required|handshake failure/);
+    expect(accepted).toEqual(["gatehouse-envoy"]);
+    await new Promise((resolve) => void server.close(resolve));
+  });
+
+  it("lets Envoy start with the configuration that the init container writes", async () => {
+    const { envoy } = await ensureTools([], (line) => void process.stderr.write(`${line}\n`));
+    const settings = bootstrapSettings(loadConfig(configOf(made)), { nodeId: "envoy-0", admin: "127.0.0.1:15004" });
+    const text = JSON.stringify(bootstrapOf(settings));
+    expect(text).toContain("/etc/envoy/control/tls.crt");
+    const path = join(folder, "bootstrap.json");
+    writeFileSync(path, text.replaceAll("/etc/envoy/control", join(folder, "gatehouse-envoy-control")));
+    const { output, code } = await runCommand(envoy, ["--mode", "validate", "--config-path", path], {
+      env: {},
+      timeoutMs: 30_000,
+    });
+    expect(output).toContain("OK");
+    expect(code).toBe(0);
   });
 });
 

@@ -79,6 +79,23 @@ runtime:
       listen: 0.0.0.0:15012
 {{- end -}}
 
+{{- /* The profiles, with the ServiceAccounts that the chart makes where they name none. */ -}}
+{{- define "gatehouse.profiles" -}}
+{{- $accounts := dict
+  "driver" (dict "service_account" .Values.drivers.serviceAccount.name)
+  "executor" (dict "service_account" .Values.executors.serviceAccount.name)
+-}}
+{{- $profiles := dict -}}
+{{- range $name, $profile := merge (deepCopy (dig "profiles" dict .Values.config)) (dict "default" dict) -}}
+{{- $kind := dig "kubernetes" "kind" "pod" (default dict $profile) -}}
+{{- if not (has $kind $.Values.driverKinds) -}}
+{{- fail (printf "driverKinds: the profile %s is of the kind %s, for which there are no rights; add it, or set config.profiles.%s.kubernetes.kind" $name $kind $name) -}}
+{{- end -}}
+{{- $_ := set $profiles $name (mergeOverwrite (dict "kubernetes" (deepCopy $accounts)) (default dict $profile)) -}}
+{{- end -}}
+{{- toYaml (dict "profiles" $profiles) -}}
+{{- end -}}
+
 {{- /* The whole configuration, as an object in YAML. */ -}}
 {{- define "gatehouse.config" -}}
 {{- include "gatehouse.refuseOwnKeys" . -}}
@@ -87,7 +104,8 @@ runtime:
 {{- if and (empty .Values.driverNamespaces) (not .Values.rbac.clusterWide) -}}
 {{- required "driverNamespaces: name the namespaces that drivers run in, or set rbac.clusterWide" nil -}}
 {{- end -}}
-{{- toYaml (mergeOverwrite (deepCopy .Values.config) (include "gatehouse.ownConfig" . | fromYaml)) -}}
+{{- $own := include "gatehouse.ownConfig" . | fromYaml -}}
+{{- toYaml (mergeOverwrite (deepCopy .Values.config) (include "gatehouse.profiles" . | fromYaml) $own) -}}
 {{- end -}}
 
 {{- /* What Envoy's start-up configuration is made from: its pods are replaced when this changes, not for every key. */ -}}

@@ -32,8 +32,6 @@
       valueFrom:
         fieldRef:
           fieldPath: status.podIP
-    - name: GATEHOUSE_RUNTIME__KUBERNETES__PEER__ADVERTISE
-      value: $(POD_IP):15012
     {{- with .Values.gatehouse.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
