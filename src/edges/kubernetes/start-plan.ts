@@ -8,7 +8,7 @@ import type { DriverResource, Secret, Stored } from "./objects.ts";
 import type { KubernetesProfile, KubernetesRuntimeOptions } from "./options.ts";
 import { buildResource } from "./template.ts";
 import type { TemplateInput } from "./template-input.ts";
-import { driverLabels } from "./template-parts.ts";
+import { driverLabels } from "./template-metadata.ts";
 import { buildTokenSecret } from "./template-secret.ts";
 
 /** All that one attempt of a start creates. */

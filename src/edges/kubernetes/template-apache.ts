@@ -2,11 +2,11 @@ import { kinds } from "./kinds.ts";
 import type { DriverResource } from "./objects.ts";
 import { clusterConf, podMakingConf } from "./spark-conf.ts";
 import type { TemplateInput } from "./template-input.ts";
+import { mainMetadata } from "./template-metadata.ts";
 import {
   connectServer,
   driverTemplate,
   executorTemplate,
-  mainMetadata,
   operatorContainer,
   tokenEnvironment,
 } from "./template-parts.ts";

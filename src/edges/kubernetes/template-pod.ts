@@ -3,11 +3,11 @@ import { annotation } from "./labels.ts";
 import type { DriverResource } from "./objects.ts";
 import { commonConf, driverNeeds, driverPorts, podMakingConf, type SparkConf, wantsExecutors } from "./spark-conf.ts";
 import type { TemplateInput } from "./template-input.ts";
+import { mainMetadata } from "./template-metadata.ts";
 import {
   connectServer,
   containerSecurity,
   executorTemplate,
-  mainMetadata,
   placement,
   readiness,
   tokenEnvironment,

@@ -1,12 +1,12 @@
 import { kinds } from "./kinds.ts";
 import type { DriverResource } from "./objects.ts";
-import { clusterConf, withoutKeys } from "./spark-conf.ts";
+import { clusterConf, type SparkConf, withoutKeys } from "./spark-conf.ts";
 import type { TemplateInput } from "./template-input.ts";
+import { mainMetadata } from "./template-metadata.ts";
 import {
   connectServer,
   driverTemplate,
   executorTemplate,
-  mainMetadata,
   operatorContainer,
   tokenEnvironment,
 } from "./template-parts.ts";
@@ -45,7 +45,7 @@ export function sparkApplicationResource(input: TemplateInput): DriverResource {
         "spark-internal",
       ],
       restartPolicy: { type: "Never" },
-      sparkConf: withoutKeys(conf, Object.values(fields).flatMap(Object.values)),
+      sparkConf: withoutKeys(conf, [...saidByFields(conf, fields.driver), ...saidByFields(conf, fields.executor)]),
       driver: { ...sized(conf, fields.driver), ...account(profile.driver), template: driver },
       executor: { ...sized(conf, fields.executor), ...account(profile.executor), template: executorTemplate(input) },
     },
@@ -68,11 +68,18 @@ const fields = {
   },
 } as const;
 
-function sized(conf: Readonly<Record<string, string>>, names: Readonly<Record<string, string>>): object {
+/** The schema refuses no executors at all, with which dynamic allocation may begin: that stays a setting. */
+const isField = (field: string, value: string): boolean => field !== "instances" || Number(value) > 0;
+
+function saidByFields(conf: SparkConf, names: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(names).flatMap(([field, name]) => (isField(field, conf[name] ?? "") ? [name] : []));
+}
+
+function sized(conf: SparkConf, names: Readonly<Record<string, string>>): object {
   return Object.fromEntries(
     Object.entries(names).flatMap(([field, name]) => {
       const value = conf[name];
-      if (value === undefined) return [];
+      if (value === undefined || !isField(field, value)) return [];
       return [[field, field === "cores" || field === "instances" ? Number(value) : value]];
     }),
   );

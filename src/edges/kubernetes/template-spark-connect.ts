@@ -2,13 +2,8 @@ import { kinds } from "./kinds.ts";
 import type { DriverResource } from "./objects.ts";
 import { commonConf, driverNeeds, withoutKeys } from "./spark-conf.ts";
 import type { TemplateInput } from "./template-input.ts";
-import {
-  driverTemplate,
-  executorTemplate,
-  mainMetadata,
-  operatorContainer,
-  tokenEnvironment,
-} from "./template-parts.ts";
+import { mainMetadata } from "./template-metadata.ts";
+import { driverTemplate, executorTemplate, operatorContainer, tokenEnvironment } from "./template-parts.ts";
 
 /** What the operator says to Spark itself. */
 const fields = [
