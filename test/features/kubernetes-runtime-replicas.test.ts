@@ -1,5 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { keyOf, order, type PaperWorld, paperWorld, refusal } from "../support/kube/paper-world.ts";
+import { secrets } from "../../src/edges/kubernetes/kinds.ts";
+import { annotation, label } from "../../src/edges/kubernetes/labels.ts";
+import { systemClock } from "../../src/kernel/clock.ts";
+import { pods } from "../support/kube/access.ts";
+import { keyOf, nameFor, namespace, order, type PaperWorld, paperWorld, refusal } from "../support/kube/paper-world.ts";
 import { until } from "../support/until.ts";
 
 // Pods that nobody runs: the test reports what a kubelet would. See also the contract, which has a real Spark.
@@ -69,6 +73,68 @@ describe("replicas of the Kubernetes runtime", () => {
           .record(driver, { activity: activity(9, "b"), draining: undefined })
           .catch((error: unknown) => error),
       ).toMatchObject({ reason: "NOT_READY" });
+    });
+
+    it("know what was ready before them, also where it does not answer just now", async () => {
+      const one = await here.leading();
+      const driver = await here.readyDriver(one, "known", "127.9.0.20");
+      await until(async () => (await here.podOf("known")).metadata.annotations?.[annotation.pod] === driver.uid, {
+        what: "its pod is noted",
+      });
+      await one.close();
+      await here.silence("127.9.0.20");
+      await here.paper.report(driver.name, { conditions: [{ type: "Ready", status: "False" }] });
+      const two = await here.replica();
+      expect(two.of(keyOf("known"))).toMatchObject({ uid: driver.uid, phase: "ready", address: driver.address });
+    });
+
+    it("delete what nobody completed, and Secrets whose driver is gone", async () => {
+      const pod = {
+        apiVersion: "v1",
+        kind: "Pod",
+        spec: { containers: [{ name: "spark-driver", image: "none" }] },
+      };
+      const labels = { [label.installation]: here.world.options.installation, [label.driver]: nameFor("left") };
+      const left = await here.admin.create(pods, { ...pod, metadata: { name: nameFor("left"), namespace, labels } });
+      const other = await here.admin.create(pods, { ...pod, metadata: { name: nameFor("other"), namespace } });
+      const owner = { apiVersion: "v1", kind: "Pod", name: nameFor("gone"), uid: left.metadata.uid };
+      await here.cluster.controllerManager.kill9();
+      const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "left", namespace, labels } };
+      await here.admin.create(secrets, { ...secret, metadata: { ...secret.metadata, ownerReferences: [owner] } });
+      await here.admin.create(secrets, { ...secret, metadata: { ...secret.metadata, name: "kept" } });
+      try {
+        const young = await here.leading();
+        await young.runtime.start(order("young"));
+        expect(await here.paper.find(nameFor("left"))).toBeDefined();
+        await young.close();
+        const later = await here.leading({
+          clock: { ...systemClock, now: () => Date.now() + 120_000 },
+          startTimeoutMs: 600_000,
+        });
+        await here.admin.gone(pods, namespace, nameFor("left"));
+        await here.admin.gone(secrets, namespace, "left");
+        expect(later.of(keyOf("young"))?.phase).toBeDefined();
+        expect((await here.paper.find(nameFor("other")))?.metadata.uid).toBe(other.metadata.uid);
+        expect(await here.admin.find(secrets, namespace, "kept")).toBeDefined();
+      } finally {
+        await here.cluster.controllerManager.start();
+      }
+    });
+
+    it("stop leading where the API server hangs, and keep their drivers", async () => {
+      const watched = await here.leading();
+      const driver = await here.readyDriver(watched, "hung", "127.9.0.21");
+      here.cluster.apiServer.pause();
+      try {
+        await until(() => !watched.runtime.mayStop(), { what: "it leads no more" });
+        await watched.runtime.stop(driver, "idle").catch((error: unknown) => {
+          expect(error).toMatchObject({ reason: "NOT_READY" });
+        });
+        expect(watched.drivers.get(driver.uid)?.phase).toBe("ready");
+      } finally {
+        here.cluster.apiServer.resume();
+      }
+      await until(() => watched.runtime.mayStop(), { what: "it leads again", deadlineMs: 30_000 });
     });
   });
 });

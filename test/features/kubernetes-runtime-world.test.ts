@@ -183,7 +183,7 @@ describe("what the Kubernetes runtime sees", () => {
 
     it("are served, and nothing is started beside them", async () => {
       const token = randomBytes(24).toString("base64url");
-      await here.admin.create(secrets, {
+      await here.admin.apply(secrets, {
         apiVersion: "v1",
         kind: "Secret",
         metadata: { name: "theirs", namespace, labels: { [label.installation]: here.world.options.installation } },
@@ -199,6 +199,19 @@ describe("what the Kubernetes runtime sees", () => {
       await watched.runtime.start(order("found"));
       expect(watched.drivers.size).toBe(1);
       expect(await here.paper.find(nameFor("found"))).toBeUndefined();
+    });
+
+    it("give way where one of ours is there, and come back after it", async () => {
+      const watched = await here.leading();
+      const own = await here.readyDriver(watched, "rival", "127.9.0.16");
+      await here.admin.create(pods, pod("rival", "theirs"));
+      await here.paper.ready("rival", "127.9.0.16");
+      await here.admin.patch(pods, namespace, "rival", { metadata: { labels: { seen: "yes" } } });
+      await until(() => here.world.log.some(({ fields }) => fields?.["driver"] === "rival"), { what: "it is noted" });
+      expect([...watched.drivers.keys()]).toEqual([own.uid]);
+      await watched.runtime.stop(own, "idle");
+      const driver = await watched.ready(keyOf("rival"), 10_000);
+      expect(driver).toMatchObject({ name: "rival", owner: "bob@local" });
     });
   });
 });

@@ -2,7 +2,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ApiCall } from "../../src/edges/kubernetes/api.ts";
 import { secrets } from "../../src/edges/kubernetes/kinds.ts";
 import { annotation, label } from "../../src/edges/kubernetes/labels.ts";
-import type { Pod } from "../../src/edges/kubernetes/objects.ts";
 import { pods } from "../support/kube/access.ts";
 import { keyOf, nameFor, namespace, order, type PaperWorld, paperWorld, refusal } from "../support/kube/paper-world.ts";
 import { until } from "../support/until.ts";

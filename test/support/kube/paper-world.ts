@@ -50,6 +50,8 @@ export interface PaperWorld {
   leading(...opening: Opening): Promise<Watched>;
   /** Listens there until the test is over. */
   listen(ip: string): Promise<void>;
+  /** Listens there no more. */
+  silence(ip: string): Promise<void>;
   /** Makes the plain pod of that session ready at the address, with something that listens. */
   serve(app: string, ip: string): Promise<void>;
   readyDriver(watched: Watched, app: string, ip: string): Promise<Driver>;
@@ -68,7 +70,7 @@ export async function paperWorld(): Promise<PaperWorld> {
   const world = await runtimeWorld(cluster, { namespaces: [namespace], more: { port } });
   const paper = paperPods(admin, namespace);
   const open: Watched[] = [];
-  const closers: (() => Promise<void>)[] = [];
+  const closers = new Map<string, () => Promise<void>>();
   const here: PaperWorld = {
     cluster,
     admin,
@@ -86,7 +88,11 @@ export async function paperWorld(): Promise<PaperWorld> {
       await until(() => watched.runtime.mayStop(), { what: "it leads" });
       return watched;
     },
-    listen: async (ip) => void closers.push(await listenAt(ip, port)),
+    listen: async (ip) => void closers.set(ip, await listenAt(ip, port)),
+    async silence(ip) {
+      await closers.get(ip)?.();
+      closers.delete(ip);
+    },
     async serve(app, ip) {
       await here.listen(ip);
       await paper.ready(nameFor(app), ip);
@@ -103,7 +109,7 @@ export async function paperWorld(): Promise<PaperWorld> {
     },
     async clean() {
       await Promise.all(open.splice(0).map(async (each) => await each.close()));
-      for (const close of closers.splice(0)) await close();
+      for (const ip of closers.keys()) await here.silence(ip);
       for (const { metadata } of await admin.list(pods, namespace)) {
         await admin.delete(pods, namespace, metadata.name, { gracePeriodSeconds: 0 }).catch(() => undefined);
       }
