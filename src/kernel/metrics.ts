@@ -82,7 +82,11 @@ export const metricSpecs = {
     help: "Full lists after the first one, by resource and cause.",
     labels: ["resource", "cause"],
   },
-  gatehouse_leader: { type: "gauge", help: "1 while this replica leads: it alone starts and stops drivers.", labels: [] },
+  gatehouse_leader: {
+    type: "gauge",
+    help: "1 while this replica leads: it alone starts and stops drivers.",
+    labels: [],
+  },
   gatehouse_access_log_streams: { type: "gauge", help: "Connected access log streams.", labels: [] },
 } as const satisfies Record<string, MetricSpec>;
 

@@ -193,7 +193,10 @@ test("SIGTERM: uploads end in peace, a held caller learns why, a running stream 
 
   expect(await held).toMatchObject({ code: unavailable, message: "this replica is shutting down; try again" });
   const ready = await fetch(`http://127.0.0.1:${stack.ports.http}/readyz`);
-  expect([ready.status, await ready.json()]).toEqual([503, { ready: false, reasons: ["this replica is ending"], warnings: [] }]);
+  expect([ready.status, await ready.json()]).toEqual([
+    503,
+    { ready: false, reasons: ["this replica is ending"], warnings: [] },
+  ]);
   expect(upload.pending()).toBe(true);
   expect((await upload.done).error).toBeUndefined();
   expect(await stack.gatehouse.exited()).toBe(0);

@@ -49,10 +49,7 @@ export function createLocalRuntime(options: LocalRuntimeOptions): DriverRuntime 
     });
   };
   return {
-    shared: false,
-    mayStop: () => true,
-    isLed: () => true,
-    faults: () => [],
+    ...alone,
     async watch(sink, signal) {
       await opened();
       await watch(world, sink, AbortSignal.any([signal, closing.signal]));
@@ -82,6 +79,9 @@ export function createLocalRuntime(options: LocalRuntimeOptions): DriverRuntime 
     },
   };
 }
+
+/** One process owns the state folder, and what it knows of its own processes is never out of date. */
+const alone = { shared: false, mayStop: () => true, isLed: () => true, faults: () => [] } as const;
 
 async function watch(world: World, sink: DriverSink, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
