@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, createServer, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { runCommand } from "../../deploy/local/command.ts";
 import {
+  type ChartValues,
   exampleNames,
   exampleValues,
   manifestText,
@@ -83,6 +85,20 @@ describe.each(examples)("the example %s", (name) => {
 
   it("holds no Secret's content", () => {
     expect(objects(name).filter(({ kind }) => kind === "Secret")).toEqual([]);
+  });
+});
+
+describe("the installation page", () => {
+  const page = readFileSync("docs/install-kubernetes.md", "utf8");
+  const values = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => parse(text ?? "") as ChartValues);
+
+  it("shows values that the chart and Gatehouse take", async () => {
+    expect(values).toHaveLength(3);
+    for (const { error, files, lint } of await renderChart(values, { lint: true })) {
+      expect(error).toBeUndefined();
+      expect(lint).toEqual([]);
+      loadConfig(configOf(objectsOf(manifestText({ files, lint }))));
+    }
   });
 });
 
@@ -228,6 +244,27 @@ describe("what Helm makes once", () => {
   });
 });
 
+describe("a changed configuration", () => {
+  const withConfig = (change: object) => ({
+    ...interactive,
+    config: { ...(interactive["config"] as object), ...change },
+  });
+  const templates = async (values: ChartValues) => {
+    const [found] = await render(values);
+    const made = objectsOf(manifestText(found as Rendering));
+    return ["gatehouse", "gatehouse-envoy"].map((name) => objectOf<Deployment>(made, "Deployment", name).spec.template);
+  };
+
+  it("replaces Gatehouse's pods, and Envoy's only where it is theirs as well", async () => {
+    const [gatehouse, envoy] = await templates(interactive);
+    const [patient, sameEnvoy] = await templates(withConfig({ idle_timeout_minutes: 90 }));
+    expect(patient).not.toEqual(gatehouse);
+    expect(sameEnvoy).toEqual(envoy);
+    const [, narrow] = await templates(withConfig({ listen: { max_connections: 100 } }));
+    expect(narrow).not.toEqual(envoy);
+  });
+});
+
 describe("rights", () => {
   const rulesOf = (example: string, kind: string, name: string): Role["rules"] =>
     objectOf<Role>(objects(example), kind, name).rules;
@@ -246,7 +283,7 @@ describe("rights", () => {
     const apache = rulesOf("cluster-wide", "ClusterRole", "gatehouse-gatehouse-drivers");
     expect(groups(apache)).toEqual(new Set(["", "spark.apache.org"]));
     const pods = apache.find(({ resources }) => resources.includes("pods"));
-    expect(pods?.verbs).toEqual(["get", "list", "watch", "patch"]);
+    expect(pods?.verbs).toEqual(["get", "list", "watch", "patch", "delete"]);
   });
 
   it("never hold a wildcard", () => {

@@ -6,10 +6,10 @@
   resources: [pods]
   verbs: [get, list, watch, create, patch, delete]
 {{- else -}}
-# The pods of drivers: their addresses and why they failed. Marks (activity, draining) on those that others started.
+# The pods of drivers: their addresses and why they failed. Those that others started are marked (activity, draining) and stopped.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch, patch, delete]
 {{- end }}
 {{- $kubeflow := list }}
 {{- if has "spark-application" .Values.driverKinds }}{{ $kubeflow = append $kubeflow "sparkapplications" }}{{ end }}
