@@ -124,7 +124,7 @@ export const xds = section(
       "Quiet time after a change before it is pushed. A driver that somebody waits for is pushed at once.",
     ),
     debounce_ceiling_ms: amount(
-      10_000,
+      1_000,
       { unit: "milliseconds", min: 0, max: 600_000 },
       "The longest that changes may be collected before they are pushed.",
     ),

@@ -16,7 +16,7 @@ export interface PublisherOptions {
   readonly log: Log;
   /** Quiet time after a change before it is published, in milliseconds. Default 100. */
   readonly debounceMs?: number;
-  /** The longest that changes are collected, in milliseconds. Default 10,000. */
+  /** The longest that changes are collected, in milliseconds. Default 1,000. */
   readonly ceilingMs?: number;
   /** Whether a client's call waits for a driver now: then a change is published at once. Default: never. */
   readonly awaited?: () => boolean;
@@ -75,7 +75,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
 }
 
 function changed(state: State): void {
-  const { clock, debounceMs = 100, ceilingMs = 10_000, awaited } = state.options;
+  const { clock, debounceMs = 100, ceilingMs = 1_000, awaited } = state.options;
   const now = clock.now();
   state.changedAt ??= now;
   state.cancelTimer();

@@ -4,13 +4,15 @@ import { annotation, label } from "./labels.ts";
 import { lookAt } from "./look.ts";
 import type { DriverResource, OwnerReference, Stored } from "./objects.ts";
 import { isDeleting, timeOf } from "./observe-pod.ts";
+import { isProvedAtServer } from "./proof.ts";
 import { readIfThere, removeMain, removeSecret, removeWholly, specOf } from "./remove.ts";
+import { seal } from "./seal.ts";
 import { unsealedAgeMs } from "./start-conflict.ts";
 import { currentTerm, isStatus, type Term, TermOver } from "./term.ts";
 import type { Entry, World } from "./world.ts";
 
 const sweepEveryMs = 2_000;
-/** Chores at once; what finds no place comes with the next sweep. */
+/** Chores at once; what finds no place comes as soon as there is one. */
 const atOnce = 16;
 
 type Chore = (term: Term) => Promise<void>;
@@ -25,12 +27,52 @@ export interface Remains {
 }
 
 export function createRemains(world: World): Remains {
-  const busy = new Set<string>();
+  const chores = createChores(world);
   let cancel = () => {};
+  const sweep = () => {
+    cancel = world.options.clock.after(sweepEveryMs, sweep);
+    if (!world.synced || !world.election.leads()) return;
+    for (const { object } of world.index.mains()) {
+      const { uid } = object.metadata;
+      chores.run(uid, () => choreFor(world, uid));
+    }
+    for (const secret of world.index.secrets()) chores.run(secret.metadata.uid, () => orphanChore(world, secret));
+  };
+  return {
+    tidy(uid) {
+      if (world.synced) chores.run(uid, () => choreFor(world, uid));
+    },
+    start: sweep,
+    close() {
+      chores.close();
+      cancel();
+    },
+  };
+}
+
+interface Chores {
+  /** Does what is found to be missing, now or, where there is too much to do, when its turn comes. */
+  run(uid: string, find: () => Chore | undefined): void;
+  close(): void;
+}
+
+function createChores(world: World): Chores {
+  const busy = new Set<string>();
+  /** What found no place, oldest first. */
+  const waiting = new Map<string, () => Chore | undefined>();
   let closed = false;
-  const run = (uid: string, chore: Chore | undefined) => {
-    const term = chore && busy.size < atOnce && !busy.has(uid) ? currentTerm(world) : undefined;
-    if (term === undefined || chore === undefined) return;
+  const run = (uid: string, find: () => Chore | undefined) => {
+    const chore = closed || busy.has(uid) ? undefined : find();
+    if (chore === undefined) return;
+    if (busy.size >= atOnce) {
+      waiting.set(uid, find);
+      return;
+    }
+    const term = currentTerm(world);
+    if (term === undefined) {
+      waiting.clear();
+      return;
+    }
     busy.add(uid);
     void attempt(uid, chore, term);
   };
@@ -39,6 +81,8 @@ export function createRemains(world: World): Remains {
     try {
       await chore(term);
     } catch (error) {
+      // The others would fail too, as likely as not: they come with the next sweep.
+      waiting.clear();
       if (error instanceof TermOver) return;
       world.options.log.warn("housekeeping failed and will be tried again", { driver_uid: uid, error });
       return;
@@ -46,22 +90,18 @@ export function createRemains(world: World): Remains {
       busy.delete(uid);
     }
     // What changed meanwhile came too early to be looked at.
-    if (world.index.version(uid) !== seen) run(uid, choreFor(world, uid));
-  };
-  const sweep = () => {
-    cancel = world.options.clock.after(sweepEveryMs, sweep);
-    if (!world.synced || !world.election.leads()) return;
-    for (const { object } of world.index.mains()) run(object.metadata.uid, choreFor(world, object.metadata.uid));
-    for (const secret of world.index.secrets()) run(secret.metadata.uid, orphanChore(world, secret));
+    if (world.index.version(uid) !== seen) run(uid, () => choreFor(world, uid));
+    for (const [next, find] of waiting) {
+      if (busy.size >= atOnce) return;
+      waiting.delete(next);
+      run(next, find);
+    }
   };
   return {
-    tidy(uid) {
-      if (!closed && world.synced) run(uid, choreFor(world, uid));
-    },
-    start: sweep,
+    run,
     close() {
       closed = true;
-      cancel();
+      waiting.clear();
     },
   };
 }
@@ -78,7 +118,7 @@ function choreFor(world: World, uid: string): Chore | undefined {
   const { firstPodUid, end } = entry;
   const noted = main.object.metadata.annotations?.[annotation.pod];
   if (end !== undefined || firstPodUid === undefined || noted !== undefined) return undefined;
-  return async (term) => await notePod(world, term, main, firstPodUid);
+  return async (term) => await noteReady(world, term, main, firstPodUid);
 }
 
 /** It ended although nobody ordered that, or its failed start was reported for long enough. */
@@ -100,15 +140,22 @@ async function removeEnded(world: World, term: Term, main: MainObject): Promise<
 function unsealedChore(world: World, main: MainObject): Chore {
   const { name, namespace, uid } = main.object.metadata;
   return async (term) => {
+    // The watch of Secrets may be behind, or forbidden: a driver must not be lost for that.
+    if (await isProvedAtServer(term, world.options.sealKeys, main.object)) return;
     world.options.log.warn("an object without a seal is deleted", { object: `${namespace}/${name}`, driver_uid: uid });
     await removeMain(world, term, main);
   };
 }
 
-/** So that a replica that starts later knows a pod that replaced this one for what it is. */
-async function notePod(world: World, term: Term, { source, object }: MainObject, pod: string): Promise<void> {
+/**
+ * So that a replica that starts later knows a pod that replaced this one for what it is. The seal comes along, now that no
+ * operator minds.
+ */
+async function noteReady(world: World, term: Term, { source, object }: MainObject, pod: string): Promise<void> {
   const { uid, name, namespace = "", resourceVersion } = object.metadata;
-  const body = { metadata: { uid, resourceVersion, annotations: { [annotation.pod]: pod } } };
+  const facts = world.entries.get(uid)?.provedFacts;
+  const sealed = facts === undefined ? {} : { [annotation.seal]: seal(world.options.sealKeys, uid, facts) };
+  const body = { metadata: { uid, resourceVersion, annotations: { [annotation.pod]: pod, ...sealed } } };
   try {
     const path = objectPath(specOf(source), namespace, name);
     const written = await term.call<Stored<DriverResource>>({ method: "PATCH", path, body });

@@ -114,7 +114,8 @@ export async function runtimeWorld(
     user,
     options,
     open(own = {}, wrap = (api) => api) {
-      const api = createKubeApi({ kubeconfigFile, requestTimeoutMs: 5_000, metrics: noMetrics });
+      const metrics = own.metrics ?? options.metrics;
+      const api = createKubeApi({ kubeconfigFile, requestTimeoutMs: 5_000, metrics });
       apis.push(api);
       return createKubernetesRuntime({ ...options, api: wrap(api), replica: `replica_${randomUUID()}`, ...own });
     },

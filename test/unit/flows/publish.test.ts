@@ -69,10 +69,10 @@ describe("createPublisher", () => {
     expect(cache.size(typeUrls.endpoints)).toBe(2);
   });
 
-  it("collects changes for 10 s at most", async () => {
+  it("collects changes for a second at most", async () => {
     registry.sink.synced();
     start();
-    for (let i = 0; i < 99; i += 1) {
+    for (let i = 0; i < 10; i += 1) {
       put(`a${i}`);
       await clock.advance(99);
     }
