@@ -36,7 +36,10 @@ export async function place(deps: AuthorizeDeps, call: PlaceRequest): Promise<Pl
   call.trail.driver = known;
   const reason = reasonFor(deps, call, known);
   if (known.phase === "ready" || known.phase === "draining") return { driver: known, reason };
-  if (known.phase === "failed") return { driver: await start(deps, call), reason };
+  if (known.phase === "failed" && deps.policy.creation(call.principal, call.key) !== undefined) {
+    return { driver: await start(deps, call), reason };
+  }
+  // Where nobody may start another one, whoever may use the one that failed is told why.
   return { driver: await hold(deps, call, undefined), reason };
 }
 
