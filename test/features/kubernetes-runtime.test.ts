@@ -98,7 +98,10 @@ describe("orders to the Kubernetes runtime", () => {
       const { metadata } = await here.podOf("plain");
       const [secret] = await here.admin.list(secrets, namespace, `${label.driver}=${driver.name}`);
       expect(secret?.metadata.ownerReferences).toMatchObject([{ uid: driver.uid, kind: "Pod", name: driver.name }]);
-      expect(metadata.annotations?.[annotation.seal]).toBeDefined();
+      expect(secret?.metadata.annotations?.[annotation.seal]).toBeDefined();
+      await until(async () => (await here.podOf("plain")).metadata.annotations?.[annotation.seal] !== undefined, {
+        what: "a driver that was ready carries its seal itself",
+      });
       expect(JSON.stringify(metadata)).not.toContain(driver.token?.reveal());
       await watched.runtime.stop(driver, "idle");
       expect(await here.admin.list(secrets, namespace, `${label.driver}=${driver.name}`)).toEqual([]);

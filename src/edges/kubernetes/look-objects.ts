@@ -6,18 +6,18 @@ import type { DriverResource, Secret, Stored } from "./objects.ts";
 import { observe } from "./observe.ts";
 import type { DriverObjects, ObserveContext, Observed } from "./observe-types.ts";
 import { podOf } from "./pod-of.ts";
-import { isSealed } from "./seal.ts";
+import { isProved } from "./proof.ts";
 import type { Entry, World } from "./world.ts";
 
 /** All that is known of a driver now. */
 export function objectsOf(world: World, entry: Entry, main: MainObject): DriverObjects {
-  const { index, prober, diagnoser, options } = world;
+  const { index, prober, diagnoser } = world;
   const kind: DriverKind = main.source === "discovered" ? "pod" : main.source;
   const { object } = main;
   return {
     kind,
     main: object,
-    sealed: isOurs(options.sealKeys, entry, object),
+    sealed: isOurs(world, entry, object),
     pod: podOf(kind, object, index.ownedPods(entry.uid)),
     firstPodUid: entry.firstPodUid,
     token: tokenOf(index.secretOf(main), main),
@@ -37,20 +37,16 @@ export function observeMain({ options }: World, main: MainObject, objects: Drive
     : observe(objects, context);
 }
 
-/** A seal is verified once for each text of it and of the facts. */
-function isOurs(
-  keys: readonly Uint8Array[],
-  entry: Entry,
-  { metadata: { uid, annotations = {} } }: Stored<DriverResource>,
-): boolean {
-  const facts = annotations[annotation.facts];
-  const sealText = annotations[annotation.seal];
-  if (facts === undefined || sealText === undefined) return false;
-  const about = `${sealText} ${facts}`;
-  if (entry.sealChecked?.about !== about) {
-    entry.sealChecked = { about, valid: isSealed(keys, uid, facts, sealText) };
-  }
-  return entry.sealChecked.valid;
+/**
+ * Facts that were proved stay proved as long as they stay as they are: neither a Secret that somebody deletes nor Secrets
+ * that cannot be read just now make a driver a stranger.
+ */
+function isOurs({ options, index }: World, entry: Entry, main: Stored<DriverResource>): boolean {
+  const facts = main.metadata.annotations?.[annotation.facts];
+  if (facts !== undefined && entry.provedFacts === facts) return true;
+  const proved = isProved(options.sealKeys, main, index.ownedSecrets(entry.uid));
+  entry.provedFacts = proved ? facts : undefined;
+  return proved;
 }
 
 function tokenOf(secret: Secret | undefined, { source, object }: MainObject): string | undefined {

@@ -40,7 +40,7 @@ function lookAtOne(world: World, uid: string): void {
       return;
     case "foreign":
       stopAsking(world, entry);
-      foreign(world, entry, objects, observed.why);
+      foreign(world, entry, objects.sealed || main.source === "discovered", observed.why);
       return;
     case "driver":
       if (entry.endTold && entry.end?.uid === observed.driver.uid) return;
@@ -112,7 +112,7 @@ function newEntry(world: World, { source, object }: MainObject): Entry {
     end: undefined,
     endTold: false,
     foreign: undefined,
-    sealChecked: undefined,
+    provedFacts: undefined,
     notes: new Set(),
     cancelTimer: () => {},
   };
@@ -179,10 +179,11 @@ function end(world: World, entry: Entry, found: DriverEnd): void {
   lookAtRivals(world, entry);
 }
 
-function foreign(world: World, entry: Entry, { sealed }: DriverObjects, why: string): void {
+/** @param known whether it is what it says it is; what is just being made has no seal yet */
+function foreign(world: World, entry: Entry, known: boolean, why: string): void {
   const { options } = world;
-  // What is just being made has no seal yet; what stays without one is told when it is deleted.
-  if (entry.foreign !== why && (sealed || entry.driver !== undefined)) {
+  // What stays without a seal is told when it is deleted.
+  if (entry.foreign !== why && (known || entry.driver !== undefined)) {
     options.log.warn("an object is not served", { driver: entry.name, driver_uid: entry.uid, why });
   }
   entry.foreign = why;

@@ -1,12 +1,12 @@
 import { GatewayError } from "../../kernel/errors.ts";
 import { pause } from "./backoff.ts";
 import { nameOf, readFacts } from "./facts.ts";
-import { annotation, label } from "./labels.ts";
+import { label } from "./labels.ts";
 import { lookAt } from "./look.ts";
 import type { DriverResource, Stored } from "./objects.ts";
 import { isDeleting, timeOf } from "./observe-pod.ts";
+import { isProvedAtServer } from "./proof.ts";
 import { readIfThere, removeMain } from "./remove.ts";
-import { isSealed } from "./seal.ts";
 import type { StartPlan } from "./start-plan.ts";
 import { type Term, TermOver } from "./term.ts";
 import type { World } from "./world.ts";
@@ -27,7 +27,7 @@ export async function settleConflict(world: World, term: Term, plan: StartPlan):
   const present = await readIfThere<DriverResource>(term, plan.path);
   if (present === undefined) return "gone";
   if (isDeleting(present)) return await untilGone(world, term, plan, present);
-  if (isSealedHere(world, present)) {
+  if (await isProvedAtServer(term, options.sealKeys, present)) {
     index.putOwn(plan.profile.kind, present);
     lookAt(world, [present.metadata.uid]);
     const entry = world.entries.get(present.metadata.uid);
@@ -44,13 +44,6 @@ export async function settleConflict(world: World, term: Term, plan: StartPlan):
   });
   await removeMain(world, term, { source: plan.profile.kind, object: present });
   return await untilGone(world, term, plan, present);
-}
-
-function isSealedHere({ options }: World, { metadata }: Stored<DriverResource>): boolean {
-  const facts = metadata.annotations?.[annotation.facts];
-  const sealText = metadata.annotations?.[annotation.seal];
-  if (facts === undefined || sealText === undefined) return false;
-  return isSealed(options.sealKeys, metadata.uid, facts, sealText);
 }
 
 /**

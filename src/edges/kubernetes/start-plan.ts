@@ -3,9 +3,10 @@ import type { StartRequest } from "../../drivers/runtime.ts";
 import { GatewayError } from "../../kernel/errors.ts";
 import { factsText, nameOf } from "./facts.ts";
 import { collectionPath, type KindSpec, kinds, objectPath } from "./kinds.ts";
-import type { DriverFacts } from "./labels.ts";
+import { annotation, type DriverFacts } from "./labels.ts";
 import type { DriverResource, Secret, Stored } from "./objects.ts";
 import type { KubernetesProfile, KubernetesRuntimeOptions } from "./options.ts";
+import { seal } from "./seal.ts";
 import { buildResource } from "./template.ts";
 import type { TemplateInput } from "./template-input.ts";
 import { driverLabels } from "./template-metadata.ts";
@@ -23,8 +24,8 @@ export interface StartPlan {
   readonly facts: DriverFacts;
   readonly factsText: string;
   readonly resource: DriverResource;
-  /** The Secret of a main object that exists; undefined for a driver without a token. */
-  secret(owner: Stored<DriverResource>): Secret | undefined;
+  /** The Secret of a main object that exists: with the seal and, if the driver has one, the token. */
+  secret(owner: Stored<DriverResource>): Secret;
 }
 
 /** Spark asks for a token from 4.0 on. */
@@ -46,7 +47,7 @@ export function planStart(options: KubernetesRuntimeOptions, request: StartReque
     ownerUser: request.ownerUser,
     sharedWithGroups: request.sharedWithGroups,
     profile: request.profile,
-    ...(hasTokens(profile.sparkVersion) ? { tokenSecret: `${name}-${randomBytes(5).toString("hex")}` } : {}),
+    ...(hasTokens(profile.sparkVersion) ? { tokenSecret: secretName(name) } : {}),
     createdAt: options.clock.now(),
   };
   const text = factsText(facts);
@@ -72,22 +73,31 @@ export function planStart(options: KubernetesRuntimeOptions, request: StartReque
     facts,
     factsText: text,
     resource: buildResource(input),
-    secret: (owner) => secretOf(input, owner),
+    secret: (owner) => secretOf(options.sealKeys, input, owner),
   };
 }
 
-function secretOf(input: TemplateInput, { metadata: { name, uid } }: Stored<DriverResource>): Secret | undefined {
+function secretOf(
+  keys: readonly Uint8Array[],
+  input: TemplateInput,
+  { metadata: { name, uid } }: Stored<DriverResource>,
+): Secret {
   const { facts, profile } = input;
-  if (facts.tokenSecret === undefined) return undefined;
   const { apiVersion, kind } = kinds[profile.kind];
-  return buildTokenSecret({
-    name: facts.tokenSecret,
+  const { stringData, ...secret } = buildTokenSecret({
+    name: facts.tokenSecret ?? secretName(name),
     namespace: facts.namespace,
     owner: { apiVersion, kind, name, uid },
     token: randomBytes(32).toString("base64url"),
     labels: driverLabels(input),
   });
+  const annotations = { ...secret.metadata.annotations, [annotation.seal]: seal(keys, uid, input.factsText) };
+  const sealed = { ...secret, metadata: { ...secret.metadata, annotations } };
+  return facts.tokenSecret === undefined || stringData === undefined ? sealed : { ...sealed, stringData };
 }
+
+/** Another one for each incarnation: the Secret of a predecessor may still be there. */
+const secretName = (name: string): string => `${name}-${randomBytes(5).toString("hex")}`;
 
 function profileOf({ profiles }: KubernetesRuntimeOptions, name: string): KubernetesProfile {
   const profile = Object.hasOwn(profiles, name) ? profiles[name] : undefined;

@@ -66,16 +66,26 @@ function isThere(world: World, key: SessionKey): boolean {
   });
 }
 
-/** @returns false where nobody is known to lead */
+/** @returns false where nobody is known to lead @throws NotLeader also where another leads while this one is asked */
 async function askLeader(world: World, peers: Peers, request: StartRequest, deadline: number): Promise<boolean> {
-  const leader = world.election.leader();
+  const { election, over, options } = world;
+  const leader = election.leader();
   if (leader === undefined) return false;
-  const left = AbortSignal.timeout(Math.max(1, deadline - world.options.clock.now()));
+  const inVain = new AbortController();
+  const giveUp = () => inVain.abort();
+  const cancel = options.clock.after(Math.max(1, deadline - options.clock.now()), giveUp);
+  // A leader that hangs does not answer, and one that is cut off answers too late: whoever leads now is to be asked.
+  const stop = election.onChange(() => {
+    if (election.leads() || (election.leader() ?? leader) !== leader) giveUp();
+  });
   try {
-    await peers.ask(leader, request, AbortSignal.any([world.over.signal, left]));
+    await peers.ask(leader, request, AbortSignal.any([over.signal, inVain.signal]));
   } catch (error) {
-    if (left.aborted) throw new NotLeader("the leader did not answer in time", { cause: error });
+    if (inVain.signal.aborted) throw new NotLeader("the leader did not answer in time", { cause: error });
     throw error;
+  } finally {
+    stop();
+    cancel();
   }
   return true;
 }

@@ -22,11 +22,15 @@ export class TermOver extends Error {
   }
 }
 
+/** One for each term: signals that live long keep what is joined to them. */
+const joined = new WeakMap<AbortSignal, AbortSignal>();
+
 /** The present term, where this replica leads. */
 export function currentTerm({ options, election, over }: World): Term | undefined {
   const term = election.term();
   if (term === undefined || over.signal.aborted) return undefined;
-  const signal = AbortSignal.any([term, over.signal]);
+  const signal = joined.get(term) ?? AbortSignal.any([term, over.signal]);
+  joined.set(term, signal);
   return {
     signal,
     async call<T>(call: Omit<ApiCall, "signal">) {

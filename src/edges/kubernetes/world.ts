@@ -61,8 +61,8 @@ export interface Entry {
   endTold: boolean;
   /** Why it is not served; said once. */
   foreign: string | undefined;
-  /** The last seal that was verified, with what it was about. */
-  sealChecked: { readonly about: string; readonly valid: boolean } | undefined;
+  /** The facts as they stood when a seal was found to prove them. */
+  provedFacts: string | undefined;
   readonly notes: Set<string>;
   cancelTimer: () => void;
 }
