@@ -1,24 +1,17 @@
-import type { PolicyRule } from "./access-rights.ts";
+import { readFileSync } from "node:fs";
+import { objectsOf } from "../../../deploy/local/helm.ts";
+import { manifestPath } from "../../../deploy/local/render.ts";
+import type { KubeObject } from "../../../src/edges/kubernetes/objects.ts";
+import { objectOf, type Role } from "./helm-objects.ts";
 
-/** What Gatehouse may do where drivers run; the chart's `gatehouse.driverRules` for all kinds. */
-export const driverRules: readonly PolicyRule[] = [
-  { apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch", "create", "patch", "delete"] },
-  {
-    apiGroups: ["sparkoperator.k8s.io"],
-    resources: ["sparkapplications", "sparkconnects"],
-    verbs: ["get", "list", "watch", "create", "patch", "delete"],
-  },
-  {
-    apiGroups: ["spark.apache.org"],
-    resources: ["sparkapplications"],
-    verbs: ["get", "list", "watch", "create", "patch", "delete"],
-  },
-  { apiGroups: [""], resources: ["secrets"], verbs: ["get", "list", "watch", "create", "delete"] },
-  { apiGroups: [""], resources: ["events"], verbs: ["list"] },
-  { apiGroups: [""], resources: ["pods/log"], verbs: ["get"] },
-];
+/** What the chart makes of one of its examples, as `deploy/manifests` holds it; a test compares that with the chart. */
+export const manifestObjects = (example: string): readonly KubeObject[] =>
+  objectsOf(readFileSync(manifestPath(example), "utf8"));
 
-/** What it may do where its Lease lies. */
-export const leaseRules: readonly PolicyRule[] = [
-  { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get", "create", "update"] },
-];
+const everyKind = manifestObjects("every-kind");
+
+/** What Gatehouse may do where drivers run, for all kinds. */
+export const driverRules = objectOf<Role>(everyKind, "Role", "gatehouse-drivers").rules;
+
+/** What it may do where its Lease lies, whose name is "gatehouse". */
+export const leaseRules = objectOf<Role>(everyKind, "Role", "gatehouse-lease").rules;

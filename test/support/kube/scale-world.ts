@@ -1,10 +1,11 @@
 import { freePort } from "../../../deploy/local/ports.ts";
+import type { StartRequest } from "../../../src/drivers/runtime.ts";
+import { nameOf } from "../../../src/edges/kubernetes/facts.ts";
 import { annotation } from "../../../src/edges/kubernetes/labels.ts";
 import { type KubeAdmin, pods } from "./access.ts";
 import { type KubeCluster, startKubeCluster } from "./cluster.ts";
 import { listenAt, paperPods } from "./paper-pods.ts";
 import { type RuntimeWorld, runtimeWorld } from "./runtime-world.ts";
-import { sealedDriver } from "./sealed-drivers.ts";
 
 const namespace = "drivers";
 /** Requests of the admin's at once. */
@@ -43,6 +44,10 @@ export async function scaleWorld(count: number): Promise<ScaleWorld> {
     const port = await freePort();
     const world = await runtimeWorld(cluster, { namespaces: [namespace], more: { port, maxDrivers: count } });
     const numbers = Array.from({ length: count }, (_, i) => i);
+    const founder = world.open();
+    await inParallel(numbers, async (i) => await founder.start(order(world, i)));
+    // It must not see them become ready: whoever comes next shall have all to find out.
+    await founder.close();
     const drivers: ScaleDriver[] = [];
     await inParallel(numbers, async (i) => {
       closers.push(await listenAt(addressOf(i), port));
@@ -82,16 +87,19 @@ export async function scaleWorld(count: number): Promise<ScaleWorld> {
 /** All of 127.0.0.0/8 is this machine. */
 const addressOf = (i: number): string => `127.${64 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`;
 
+const order = ({ options }: RuntimeWorld, i: number): StartRequest => ({
+  key: { cluster: options.cluster, namespace, app: `app-${i}` },
+  owner: `user-${i}@local`,
+  ownerUser: `user-${i}`,
+  sharedWithGroups: [],
+  profile: "default",
+});
+
 async function makeReady(admin: KubeAdmin, world: RuntimeWorld, i: number): Promise<ScaleDriver> {
-  const { metadata } = await sealedDriver(admin, world.options, {
-    key: { cluster: world.options.cluster, namespace, app: `app-${i}` },
-    owner: `user-${i}@local`,
-    ownerUser: `user-${i}`,
-    sharedWithGroups: [],
-    profile: "default",
-  });
-  await paperPods(admin, namespace).ready(metadata.name, addressOf(i));
-  return { name: metadata.name, uid: metadata.uid, ip: addressOf(i) };
+  const name = nameOf(order(world, i).key);
+  const { uid } = (await admin.get(pods, namespace, name)).metadata;
+  await paperPods(admin, namespace).ready(name, addressOf(i));
+  return { name, uid, ip: addressOf(i) };
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
