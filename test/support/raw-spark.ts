@@ -22,8 +22,11 @@ export interface RawDriver {
   close(): void;
 }
 
-/** Every method answers one message with the same bytes, except ExecutePlan: it answers and stays open for ever. */
-export async function startRawDriver(host = "127.0.0.1"): Promise<RawDriver> {
+/**
+ * Every method answers one message with the same bytes, except ExecutePlan: it answers and stays open for ever.
+ * @param wanted port; 0 for a free one
+ */
+export async function startRawDriver(host = "127.0.0.1", wanted = 0): Promise<RawDriver> {
   const server = new Server();
   const seen: RawDriver["seen"] = [];
   const handlers: Record<string, handleServerStreamingCall<Buffer, Buffer>> = {};
@@ -45,7 +48,7 @@ export async function startRawDriver(host = "127.0.0.1"): Promise<RawDriver> {
   );
   server.addService(definition, handlers);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:0`, ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(`${host}:${wanted}`, ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     );
   });

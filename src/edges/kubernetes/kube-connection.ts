@@ -129,8 +129,13 @@ async function sendOnce({ server, options, headers, agent }: Connection, sending
           : { "content-type": sending.contentType, "content-length": Buffer.byteLength(body) }),
       },
       agent,
-      signal,
     });
+    // Not by the request's option: Node would bind the connection to it as well, which other requests use after this one. And without an
+    // error: where the answer has just ended, nobody listens to the connection for one, which would end the process.
+    const giveUp = () => void request.destroy();
+    signal.addEventListener("abort", giveUp, { once: true });
+    request.once("close", () => signal.removeEventListener("abort", giveUp));
+    if (signal.aborted) giveUp();
     request.on("socket", (socket) => socket.setKeepAlive(true, 30_000));
     request.on("response", resolve);
     request.on("error", (error: NodeJS.ErrnoException) => {
