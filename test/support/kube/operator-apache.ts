@@ -1,3 +1,4 @@
+import { ApiError } from "../../../src/edges/kubernetes/api.ts";
 import type { AgentPod } from "./kubelet-types.ts";
 import { createDriverPod, driverContainerName, type PodTemplate } from "./operator-driver-pod.ts";
 import { type Custom, controllerReference, deletePod, type OperatorWorld, writeStatus } from "./operator-loop.ts";
@@ -61,6 +62,11 @@ export async function reconcileApache(world: OperatorWorld, object: Custom, pod?
   if (next.length > 0) await append(world, app, ...next);
 }
 
+const requested: State = {
+  currentStateSummary: "DriverRequested",
+  message: "Requested driver from resource scheduler.",
+};
+
 /** Makes the driver's pod; what keeps it from that is the state. */
 async function request(world: OperatorWorld, app: App): Promise<State> {
   const { name, namespace } = app.metadata;
@@ -95,11 +101,13 @@ async function request(world: OperatorWorld, app: App): Promise<State> {
       resource: "spark-internal",
       arguments: driverArgs,
     });
-    return { currentStateSummary: "DriverRequested", message: "Requested driver from resource scheduler." };
   } catch (error) {
+    // The operator gets what is there, or creates it.
+    if (error instanceof ApiError && error.reason === "AlreadyExists") return requested;
     const message = `Failed to request driver from scheduler backend. StackTrace: ${(error as Error).message}`;
     return { currentStateSummary: "SchedulingFailure", message };
   }
+  return requested;
 }
 
 /** The states that follow from what the pod is now. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { AgentPod } from "./kubelet-types.ts";
 import { createDriverPod, driverContainerName, type PodTemplate } from "./operator-driver-pod.ts";
 import { type Custom, controllerReference, deletePod, type OperatorWorld, writeStatus } from "./operator-loop.ts";
@@ -35,6 +36,8 @@ type App = Custom<Spec, Status>;
 
 const prefix = "sparkoperator.k8s.io/";
 const terminal = ["COMPLETED", "FAILED"];
+/** spark-submit takes longer still. The operator has read the object before that, and writes its status after it. ms */
+const submitMs = 300;
 
 /**
  * A test stand-in that does what the documented reconcile of kubeflow's spark-operator 2.5.2 does with a SparkApplication
@@ -70,6 +73,7 @@ async function submit(world: OperatorWorld, app: App): Promise<void> {
   const podName = driver.podName ?? `${name}-driver`;
   const planned = world.takeFailure();
   let failure = planned;
+  await delay(submitMs);
   if (planned === undefined) {
     try {
       await createDriverPod(world.admin, {
