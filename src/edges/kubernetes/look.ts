@@ -11,11 +11,18 @@ import { changed, type Entry, report, tellEnd, type World } from "./world.ts";
 /** How often a driver that starts is judged anew without any change: time limits. ms */
 const lookEveryMs = 1_000;
 
-/** Judges these incarnations by what the index holds now, and reports what is new. Cheap: a few look-ups for each. */
+/**
+ * Judges these incarnations by what the index holds now, and reports what is new. Cheap: a few look-ups for each. Never
+ * throws: one whose objects make no sense must not hide the others, nor end the process from a timer.
+ */
 export function lookAt(world: World, uids: Iterable<string>): void {
   for (const uid of uids) {
-    lookAtOne(world, uid);
-    world.tidy(uid);
+    try {
+      lookAtOne(world, uid);
+      world.tidy(uid);
+    } catch (error) {
+      world.options.log.error("a driver's objects could not be judged", { driver_uid: uid, error });
+    }
   }
   changed(world);
 }

@@ -1,8 +1,9 @@
 import type { Clock } from "../../kernel/clock.ts";
-import type { ApiError, KubeApi, WatchType } from "./api.ts";
+import { ApiError, type KubeApi, type WatchType } from "./api.ts";
 import { statusError } from "./kube-requests.ts";
 import type { KubeObject } from "./objects.ts";
 import type { Selection } from "./reflector-list.ts";
+import { asObject } from "./shape.ts";
 
 export interface WatchTurn<T> {
   readonly api: KubeApi;
@@ -51,16 +52,16 @@ export async function watchTurn<T extends KubeObject>(turn: WatchTurn<T>): Promi
   );
   const onEvent = (type: WatchType, object: unknown) => {
     if (failure !== undefined || own.signal.aborted) return;
-    if (type === "ERROR") {
-      failure = statusError(object);
+    const told = type === "ERROR" ? statusError(object) : read(type, object);
+    if (told instanceof ApiError) {
+      failure = told;
       own.abort();
       return;
     }
     heard = clock.now();
     events += 1;
-    const item = object as T;
-    if (type !== "BOOKMARK") turn.onChange(type, item);
-    turn.onVersion(item.metadata?.resourceVersion);
+    if (type !== "BOOKMARK" && type !== "ERROR") turn.onChange(type, told.item as T);
+    turn.onVersion(told.version);
   };
   try {
     await api.watch({
@@ -79,6 +80,27 @@ export async function watchTurn<T extends KubeObject>(turn: WatchTurn<T>): Promi
   if (failure !== undefined) throw failure;
   if (silent) return "silent";
   return events === 0 && clock.now() - begun < SHORT_MS ? "short" : "clean";
+}
+
+/** A bookmark is an object without a name. */
+function read(type: WatchType, object: unknown): { item: KubeObject; version?: string } | ApiError {
+  if (!["ADDED", "MODIFIED", "DELETED", "BOOKMARK"].includes(type)) {
+    return new ApiError(0, "NoAnswer", "the API server sent a watch event of an unknown type");
+  }
+  try {
+    const item = asObject(type === "BOOKMARK" ? withName(object) : object);
+    const { resourceVersion } = item.metadata;
+    return resourceVersion === undefined ? { item } : { item, version: resourceVersion };
+  } catch (error) {
+    if (error instanceof ApiError) return error;
+    throw error;
+  }
+}
+
+function withName(bookmark: unknown): unknown {
+  if (typeof bookmark !== "object" || bookmark === null) return bookmark;
+  const metadata: unknown = Reflect.get(bookmark, "metadata");
+  return { ...bookmark, metadata: typeof metadata === "object" ? { name: "", ...metadata } : metadata };
 }
 
 function queryOf({ selection, version, seconds }: Pick<WatchTurn<never>, "selection" | "version" | "seconds">) {

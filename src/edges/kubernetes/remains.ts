@@ -62,7 +62,7 @@ function createChores(world: World): Chores {
   const waiting = new Map<string, () => Chore | undefined>();
   let closed = false;
   const run = (uid: string, find: () => Chore | undefined) => {
-    const chore = closed || busy.has(uid) ? undefined : find();
+    const chore = closed || busy.has(uid) ? undefined : found(world, uid, find);
     if (chore === undefined) return;
     if (busy.size >= atOnce) {
       waiting.set(uid, find);
@@ -104,6 +104,16 @@ function createChores(world: World): Chores {
       waiting.clear();
     },
   };
+}
+
+/** A timer asks: what throws there would end the process. */
+function found({ options }: World, uid: string, find: () => Chore | undefined): Chore | undefined {
+  try {
+    return find();
+  } catch (error) {
+    options.log.error("what is to be done about an object could not be found out", { object_uid: uid, error });
+    return undefined;
+  }
 }
 
 function choreFor(world: World, uid: string): Chore | undefined {
