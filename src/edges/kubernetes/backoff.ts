@@ -37,3 +37,33 @@ export async function pause(clock: Clock, ms: number, signal: AbortSignal): Prom
     signal.addEventListener("abort", done, { once: true });
   });
 }
+
+/** Pauses, one at a time, that may end early. */
+export interface Pauses {
+  /** As {@link pause}. */
+  pause(ms: number, signal: AbortSignal): Promise<void>;
+  /** Ends the pause that goes on now after that time at the latest. */
+  endWithin(ms: number): void;
+}
+
+export function createPauses(clock: Clock): Pauses {
+  let early: AbortController | undefined;
+  return {
+    async pause(ms, signal) {
+      const own = new AbortController();
+      const giveUp = () => own.abort();
+      signal.addEventListener("abort", giveUp, { once: true });
+      if (signal.aborted) giveUp();
+      early = own;
+      await pause(clock, ms, own.signal);
+      early = undefined;
+      signal.removeEventListener("abort", giveUp);
+    },
+    endWithin(ms) {
+      const ending = early;
+      // Asked once for each pause.
+      early = undefined;
+      if (ending !== undefined) clock.after(ms, () => ending.abort());
+    },
+  };
+}

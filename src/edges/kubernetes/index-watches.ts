@@ -45,7 +45,13 @@ export function createWatches(options: WatchesOptions): Watches {
     synced = true;
     options.onSynced();
   };
-  for (const { reflector } of collections) reflector.onState(look);
+  for (const { reflector } of collections) {
+    reflector.onState(look);
+    reflector.onState(({ kind }) => {
+      // One that is served again: the others need not wait for as long as they failed.
+      if (kind === "live") for (const other of collections) other.reflector.hurry();
+    });
+  }
   return {
     run: async (signal) => void (await Promise.all(collections.map(({ reflector }) => reflector.run(signal)))),
     isCurrent: () =>

@@ -2,7 +2,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Metrics } from "../../kernel/metrics.ts";
 import { ApiError, type KubeApi } from "./api.ts";
-import { backoffMs, pause } from "./backoff.ts";
+import { backoffMs, createPauses, type Pauses } from "./backoff.ts";
 import type { KubeObject } from "./objects.ts";
 import { listAll, type Selection } from "./reflector-list.ts";
 import { watchTurn } from "./reflector-watch.ts";
@@ -62,6 +62,8 @@ export interface Reflector {
   state(): ReflectorState;
   /** Called when the kind or the message changes. @returns ends it */
   onState(listener: (state: ReflectorState) => void): () => void;
+  /** The server may be of another mind now: a wait after a failure ends within a second, unless the server asked for it. */
+  hurry(): void;
 }
 
 /** Why the whole list is read again; a label of `gatehouse_kubernetes_relists_total`. */
@@ -81,12 +83,17 @@ interface Work<T> {
   failures: number;
   /** When the watch that now goes on was accepted. ms since the epoch */
   openedAt: number | undefined;
+  readonly pauses: Pauses;
+  /** Whether the wait before the next try is our own choice, after a failure. */
+  mayHurry: boolean;
 }
 
 const ABSENT_RETRY_MS = 10_000;
 /** A watch that was open for so long before it broke is no repeated failure. */
 const LASTED_MS = 5_000;
 const RETRY = { minMs: 200, maxMs: 30_000 } as const;
+/** Over so long the tries of many collections are spread that are called at once. */
+const HURRY_MS = 1_000;
 
 export function createReflector<T extends KubeObject>(options: ReflectorOptions<T>): Reflector {
   const work: Work<T> = {
@@ -99,18 +106,23 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
     cause: "expired",
     failures: 0,
     openedAt: undefined,
+    pauses: createPauses(options.clock),
+    mayHurry: false,
   };
   return {
     async run(signal) {
       while (!signal.aborted) {
         const delayMs = await turn(work, signal);
-        if (delayMs > 0) await pause(options.clock, delayMs, signal);
+        if (delayMs > 0) await work.pauses.pause(delayMs, signal);
       }
     },
     state: () => work.state,
     onState(listener) {
       work.listeners.add(listener);
       return () => void work.listeners.delete(listener);
+    },
+    hurry() {
+      if (work.mayHurry) work.pauses.endWithin(options.random() * HURRY_MS);
     },
   };
 }
@@ -136,12 +148,12 @@ async function list<T extends KubeObject>(work: Work<T>, signal: AbortSignal): P
   work.version = version;
   work.listed = true;
   hear(work);
-  report(work, (sink) => sink.replaced(items));
+  guarded(work, () => work.options.sink.replaced(items));
   change(work, "live", undefined);
 }
 
 async function watch<T extends KubeObject>(work: Work<T>, version: string, signal: AbortSignal): Promise<number> {
-  const { api, path, random, clock, staleAfterMs, metrics, resource } = work.options;
+  const { api, path, random, clock, staleAfterMs, metrics, resource, sink } = work.options;
   const well = () => change(work, "live", undefined);
   const end = await watchTurn<T>({
     api,
@@ -158,7 +170,7 @@ async function watch<T extends KubeObject>(work: Work<T>, version: string, signa
     },
     onChange(type, item) {
       metrics.count("gatehouse_kubernetes_events_total", { resource, type });
-      report(work, (sink) => (type === "DELETED" ? sink.deleted(item) : sink.upserted(item)));
+      guarded(work, () => (type === "DELETED" ? sink.deleted(item) : sink.upserted(item)));
     },
     onVersion(seen) {
       if (seen !== undefined) work.version = seen;
@@ -188,6 +200,7 @@ function failed<T>(work: Work<T>, error: unknown): number {
   if (work.openedAt !== undefined && clock.now() - work.openedAt >= LASTED_MS) work.failures = 0;
   work.openedAt = undefined;
   work.failures += 1;
+  work.mayHurry = known?.status !== 404 && known?.status !== 410 && known?.retryAfterMs === undefined;
   if (known?.status === 410) {
     relist(work, "expired");
     return work.failures === 1 ? 0 : backoffMs(work.failures, RETRY, random, known.retryAfterMs);
@@ -226,10 +239,6 @@ function tell<T>({ options }: Work<T>, kind: ReflectorKind, message: string | un
   if (kind === "away" || kind === "forbidden") options.log.warn(`a collection is ${kind}`, fields);
   else if (kind === "listing") options.log.debug("a collection is listed anew", fields);
   else options.log.info(`a collection is ${kind}`, fields);
-}
-
-function report<T>(work: Work<T>, to: (sink: ReflectorSink<T>) => void): void {
-  guarded(work, () => to(work.options.sink));
 }
 
 /** What others throw must not end the watch. */

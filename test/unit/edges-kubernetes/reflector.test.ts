@@ -300,6 +300,28 @@ describe("reflector: troubles", () => {
     expect(world.api.calls).toHaveLength(2);
   });
 
+  it("tries again within a second where it is told to hurry, not sooner than the server asked", async () => {
+    const world = await start({ run: false, random: 0.999 });
+    world.api.answer = () => {
+      throw new ApiError(503, "ServiceUnavailable", "starting");
+    };
+    world.begin();
+    await world.clock.advance(120_000);
+    const count = world.api.calls.length;
+    world.api.answer = () => {
+      throw new ApiError(429, "TooManyRequests", "slow down", { retryAfterMs: 50_000 });
+    };
+    world.reflector.hurry();
+    world.reflector.hurry();
+    await world.clock.advance(1_000);
+    expect(world.api.calls).toHaveLength(count + 1);
+    world.reflector.hurry();
+    await world.clock.advance(49_000);
+    expect(world.api.calls).toHaveLength(count + 1);
+    await world.clock.advance(1_000);
+    expect(world.api.calls).toHaveLength(count + 2);
+  });
+
   it("begins again with short delays after a watch that lasted", async () => {
     const world = await start({ random: 1 });
     world.api.refusal = noAnswer();
