@@ -1,6 +1,7 @@
+import { namedSecretPlace } from "./discovered-secret.ts";
 import type { DriverKind } from "./kinds.ts";
 import { annotation, type DriverFacts } from "./labels.ts";
-import type { DriverResource, KubeObject, Pod, Secret, Stored } from "./objects.ts";
+import type { DriverResource, Pod, Secret, Stored } from "./objects.ts";
 
 /** Which watch an object came from. */
 export type Source = DriverKind | "discovered" | "secret";
@@ -91,8 +92,8 @@ export function createObjectIndex(): ObjectIndex {
     named: (namespace, name) =>
       Array.from(state.named.get(`${namespace}/${name}`) ?? [], main).filter((found) => found !== undefined),
     ownedPods: (uid) => stored(state.owned.get(uid) ?? [], "pod"),
-    secretOf({ object }) {
-      const place = secretPlace(object);
+    secretOf(main) {
+      const place = secretPlace(main);
       return place === undefined ? undefined : stored(state.secrets.get(place) ?? [], "secret")[0];
     },
     *secrets() {
@@ -167,16 +168,18 @@ function change(
   if (asMain(held) !== undefined) {
     concerned.add(uid);
     edit(state.named, `${namespace}/${name}`, uid);
-    const place = secretPlace(held.object);
+    const place = secretPlace(held);
     if (place !== undefined) edit(state.users, place, uid);
   }
   return concerned;
 }
 
-/** `namespace/name` of the Secret with the driver's token. */
-function secretPlace({ metadata: { namespace = "", annotations = {} } }: KubeObject): string | undefined {
+/** `namespace/name` of the Secret with the driver's token. Facts say it of our own drivers alone: others may copy them. */
+function secretPlace({ source, object }: Pick<Held, "source" | "object">): string | undefined {
+  const { namespace = "", annotations = {} } = object.metadata;
   const facts = annotations[annotation.facts];
-  const name = facts === undefined ? annotations[annotation.tokenSecret]?.split("/")[0] : secretOfFacts(facts);
+  if (source === "discovered") return namedSecretPlace(object);
+  const name = facts === undefined ? undefined : secretOfFacts(facts);
   return name === undefined ? undefined : `${namespace}/${name}`;
 }
 

@@ -1,7 +1,8 @@
 import { observeDiscovered, tokenSecretOf } from "./discovered.ts";
+import { secretRefusal, tokenIn } from "./discovered-secret.ts";
 import type { MainObject } from "./index-objects.ts";
 import type { DriverKind } from "./kinds.ts";
-import { annotation, tokenKey } from "./labels.ts";
+import { annotation } from "./labels.ts";
 import type { DriverResource, Secret, Stored } from "./objects.ts";
 import { observe } from "./observe.ts";
 import type { DriverObjects, ObserveContext, Observed } from "./observe-types.ts";
@@ -29,12 +30,13 @@ export function objectsOf(world: World, entry: Entry, main: MainObject): DriverO
   };
 }
 
-export function observeMain({ options }: World, main: MainObject, objects: DriverObjects): Observed {
+export function observeMain({ options, index }: World, main: MainObject, objects: DriverObjects): Observed {
   const { cluster, port, profiles, startTimeoutMs, unschedulableGraceMs, clock } = options;
   const context: ObserveContext = { now: clock.now(), cluster, port, profiles, startTimeoutMs, unschedulableGraceMs };
-  return main.source === "discovered"
-    ? observeDiscovered({ ...objects, pod: objects.main }, context)
-    : observe(objects, context);
+  if (main.source !== "discovered") return observe(objects, context);
+  const secret = index.secretOf(main);
+  const why = secret === undefined ? undefined : secretRefusal(secret, objects.main);
+  return why === undefined ? observeDiscovered({ ...objects, pod: objects.main }, context) : { what: "foreign", why };
 }
 
 /**
@@ -49,8 +51,8 @@ function isOurs({ options, index }: World, entry: Entry, main: Stored<DriverReso
   return proved;
 }
 
-function tokenOf(secret: Secret | undefined, { source, object }: MainObject): string | undefined {
-  const key = source === "discovered" ? tokenSecretOf(object)?.key : undefined;
-  const value = secret?.data?.[key ?? tokenKey];
-  return value === undefined || value === "" ? undefined : Buffer.from(value, "base64").toString("utf8").trim();
+function tokenOf(secret: Stored<Secret> | undefined, { source, object }: MainObject): string | undefined {
+  if (source !== "discovered") return tokenIn(secret);
+  if (secret === undefined || secretRefusal(secret, object) !== undefined) return undefined;
+  return tokenIn(secret, tokenSecretOf(object)?.key);
 }
