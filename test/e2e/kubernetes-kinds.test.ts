@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DriverRecord } from "../../src/decisions/audit.ts";
-import { type DriverKind, kinds } from "../../src/edges/kubernetes/kinds.ts";
+import type { DriverKind } from "../../src/edges/kubernetes/kinds.ts";
 import { annotation, label } from "../../src/edges/kubernetes/labels.ts";
 import type { Stored } from "../../src/edges/kubernetes/objects.ts";
 import { pods } from "../support/kube/access.ts";

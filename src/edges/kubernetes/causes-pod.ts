@@ -32,12 +32,12 @@ function waiting(
   switch (reason) {
     case "ErrImagePull":
       // The first try may have met a registry's bad moment; kubelet tries again at once.
-      return waitedLong || failedPulls(events) > 1 ? imageFailure(container, pod, reason, said) : undefined;
+      return waitedLong || failedPulls(events) > 1 ? imageFailure(container, pod, reason) : undefined;
     case "ImagePullBackOff":
     case "InvalidImageName":
     case "ErrImageNeverPull":
     case "ImageInspectError":
-      return imageFailure(container, pod, reason, said);
+      return imageFailure(container, pod, reason);
     case "CreateContainerConfigError":
     case "CreateContainerError":
     case "RunContainerError":
@@ -50,12 +50,24 @@ function waiting(
   }
 }
 
-function imageFailure(container: ContainerStatus, pod: Pod, reason: string, said: string): Found {
+function imageFailure(container: ContainerStatus, pod: Pod, reason: string): Found {
   const image = imageOf(container, pod);
   const name =
     image === undefined ? `the image of container "${container.name}"` : `the image "${safeLine(image, 150)}"`;
+  const { message = reason } = container.state?.waiting ?? {};
+  const said = message === reason ? "" : `: ${pullCause(message)}`;
   const what = reason === "InvalidImageName" ? "is not a valid image name" : `cannot be pulled (${reason})`;
   return { summary: `${name} ${what}${said}; correct the image or its pull secret` };
+}
+
+const maxPullCause = 240;
+
+/** What the registry said stands at the end, after all who pass it on. */
+function pullCause(message: string): string {
+  const all = safeLine(message, 8_192);
+  const cause = all.replace(/^Back-off pulling image "[^"]*": /, "").replace(/^ErrImagePull: /, "");
+  const text = cause.replace(/^rpc error: code = \w+ desc = /, "");
+  return text.length <= maxPullCause ? text : `...${text.slice(3 - maxPullCause)}`;
 }
 
 /** What was asked for: the status may name a digest, or nothing yet. */

@@ -54,6 +54,12 @@ describe("an image that cannot be pulled", () => {
     expect(fail(waiting("ImagePullBackOff", 'Back-off pulling image "apache/spark:4.1.0"'))?.summary).toBe(
       'the image "apache/spark:4.1.0" cannot be pulled (ImagePullBackOff): Back-off pulling image "apache/spark:4.1.0"; correct the image or its pull secret',
     );
+    const registry = `registry.example/${"folder/".repeat(40)}spark:1`;
+    const resolving = `failed to resolve reference "${registry}": pull access denied`;
+    const said = `Back-off pulling image "${registry}": ErrImagePull: rpc error: code = NotFound desc = ${resolving}`;
+    expect(fail(waiting("ImagePullBackOff", said))?.summary).toMatch(
+      /cannot be pulled \(ImagePullBackOff\): \.\.\..*: pull access denied; correct the image or its pull secret$/,
+    );
     expect(fail(waiting("InvalidImageName"))?.summary).toContain('"apache/spark:4.1.0" is not a valid image name');
   });
 

@@ -131,6 +131,12 @@ describe("a driver that is not ready", () => {
     expect(seen.acquired).toEqual([profile]);
   });
 
+  it("failed, where its owner may start none: the provisioner tells the owner why", async () => {
+    const { deps, seen } = depsWith({ registry: registryOf(driverOf(bob, { phase: "failed" })) });
+    await createAuthorize(deps)(bobsRequest());
+    expect(seen.acquired).toEqual(["none"]);
+  });
+
   it.each(["starting", "failed"] as const)("%s: nobody else learns of it", async (phase) => {
     const { deps, seen } = depsWith({ registry: registryOf(driverOf(alice, { phase })) });
     expect(await createAuthorize(deps)(bobsRequest())).toMatchObject({ reason: "SESSION_FORBIDDEN" });
