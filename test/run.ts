@@ -79,7 +79,7 @@ const total = { passed: 0, failed: 0, skipped: 0 };
 const faults: string[] = [];
 const wanted = named.length > 0 ? named : suites;
 const tell = (line: string): void => void process.stderr.write(`${line}\n`);
-// Minutes of work, at the lowest priority, while the other suites run.
+// Kubernetes and Helm: minutes of work, at the lowest priority, while the other suites run.
 if (wanted.includes("kubernetes")) build = startKubeBuild(tell);
 try {
   for (const suite of wanted) {

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { boundToUs } from "../../../deploy/local/bound.ts";
 import type { LeaseOptions } from "../../../src/edges/kubernetes/options.ts";
 import { until } from "../until.ts";
-import { boundToUs } from "./bound.ts";
 
 /** What a candidate believes, and whether it has just gone on after it stood still. */
 export interface Belief {

@@ -1,8 +1,8 @@
 import { join } from "node:path";
+import type { BoundCommand } from "../../../deploy/local/bound.ts";
 import { type Child, startChild, waitFor } from "../../../deploy/local/processes.ts";
 import { type StackPart, stackPart } from "../stack-part.ts";
 import { type KubeAdmin, serviceAccounts } from "./access.ts";
-import type { BoundCommand } from "./bound.ts";
 import type { KubeBinaries } from "./build.ts";
 import type { KubePki } from "./pki.ts";
 

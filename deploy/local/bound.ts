@@ -1,4 +1,4 @@
-import { findPython, installEnvironment } from "../../../deploy/local/python.ts";
+import { findPython, installEnvironment } from "./python.ts";
 
 /**
  * Lowers its own priority, asks to be killed when its parent dies, and becomes the program, with the same process id.
