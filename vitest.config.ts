@@ -2,9 +2,12 @@ import { defineConfig } from "vitest/config";
 
 // One project per layer, so that a layer can be run alone: `npx vitest run --project unit`.
 // End-to-end files start real Spark drivers (about 1 GiB and one core each while they start), so they run one file at a time.
-// What needs the real Kubernetes API server is a layer of its own: building that takes minutes, which the others need not wait for.
+// What needs the real Kubernetes API server or Helm is a layer of its own: building those takes minutes, which the others need not
+// wait for. Files of Kubernetes that need neither are named here, and are features like any others.
 const kubernetes = [
-  "test/features/{chart,kube,kubernetes,node-agent,operators}*.test.ts",
+  "test/features/{chart,node-agent,operators}*.test.ts",
+  "test/features/kube-!(peers|transport).test.ts",
+  "test/features/kubernetes-!(probe).test.ts",
   "test/e2e/kubernetes*.test.ts",
 ];
 
