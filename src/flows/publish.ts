@@ -39,6 +39,8 @@ interface State {
   ready: boolean;
   /** When the oldest change that is not published came, ms. */
   changedAt: number | undefined;
+  /** ms */
+  publishedAt: number;
   cancelTimer: () => void;
   readonly reported: Set<string>;
 }
@@ -49,11 +51,12 @@ export function createPublisher(options: PublisherOptions): Publisher {
     certificate: options.certificate,
     ready: false,
     changedAt: undefined,
+    publishedAt: Number.NEGATIVE_INFINITY,
     cancelTimer: () => undefined,
     reported: new Set(),
   };
   const unlisten = options.registry.onChange((change) => {
-    if (change.kind === "synced" || (state.ready && change.routes)) changed(state);
+    if (change.kind === "synced" || (state.ready && change.routes)) changed(state, change.kind === "remove");
   });
   if (options.registry.synced) publish(state);
   return {
@@ -74,12 +77,13 @@ export function createPublisher(options: PublisherOptions): Publisher {
   };
 }
 
-function changed(state: State): void {
+/** @param gone a driver is gone: its address may be somebody else's at once, so Envoy is told now, though not again and again */
+function changed(state: State, gone: boolean): void {
   const { clock, debounceMs = 100, ceilingMs = 1_000, awaited } = state.options;
   const now = clock.now();
   state.changedAt ??= now;
   state.cancelTimer();
-  if (!state.ready || awaited?.() === true) {
+  if (!state.ready || awaited?.() === true || (gone && now - state.publishedAt >= debounceMs)) {
     publish(state);
     return;
   }
@@ -93,6 +97,7 @@ function publish(state: State): void {
   if (!registry.synced) return;
   state.cancelTimer();
   state.changedAt = undefined;
+  state.publishedAt = state.options.clock.now();
   try {
     const snapshot = buildSnapshot(registry.catalog(), settings, state.certificate);
     reportSkipped(state, snapshot.skipped);

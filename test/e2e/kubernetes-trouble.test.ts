@@ -18,6 +18,7 @@ let here: TroubleWorld;
 let alice: LiveClient;
 let bob: LiveClient;
 const clients: LiveClient[] = [];
+const print = (line: string) => void process.stderr.write(`${line}\n`);
 
 async function client(user: string, session: string): Promise<LiveClient> {
   const made = await liveClient(here.stack, { user, session });
@@ -77,7 +78,7 @@ test("the API server killed, away for longer than lease and stale limit, back wi
   const brief = await client("carol", "brief.main");
   await brief.result("count");
   const uids = await Promise.all(["sjns-analytics-dev/main", "sjns-platform-dev/main", "brief/main"].map(uidOf));
-  const fates = await Promise.all(uids.map(here.fate));
+  const fates = await Promise.all(uids.map(async (uid) => await here.fate(uid)));
   const { apiServer, etcdUrl } = here.world.cluster;
   const seen = here.proxy.seen.length;
   await apiServer.kill9();
@@ -103,7 +104,7 @@ test("the API server killed, away for longer than lease and stale limit, back wi
   const wellMs = await allWell();
   expect(await late.done).not.toHaveProperty("error");
   expect(await brief.result("count")).toBe(10);
-  expect(await Promise.all(uids.map(here.fate))).toEqual(fates);
+  expect(await Promise.all(uids.map(async (uid) => await here.fate(uid)))).toEqual(fates);
   expect(await Promise.all(["sjns-analytics-dev/main", "sjns-platform-dev/main", "brief/main"].map(uidOf))).toEqual(
     uids,
   );
@@ -114,7 +115,7 @@ test("the API server killed, away for longer than lease and stale limit, back wi
     ({ driver_uid, action }) => driver_uid === uids[2] && action === "drain",
   );
   expect(Date.parse(drain?.time ?? "")).toBeGreaterThanOrEqual(idleFrom + idleMs - 1_000);
-  console.log(
+  print(
     `API server away for ${awayMs} ms: ${tries} requests in vain (${((tries * 1000) / awayMs).toFixed(1)}/s), all well ` +
       `${wellMs} ms after it served again; a start asked for meanwhile took ${(await late.done).seconds.toFixed(1)} s`,
   );
@@ -134,7 +135,7 @@ test("the API server holds still: warm drivers answer, Gatehouse stops leading a
   }
   const wellMs = await allWell();
   expect(await uidOf("sjns-analytics-dev/main")).toBe(uid);
-  console.log(`API server held still: all well ${wellMs} ms after it went on`);
+  print(`API server held still: all well ${wellMs} ms after it went on`);
 });
 
 test("429 and 500 for every request, then slow answers: a start waits and then takes place, once", async () => {
@@ -157,7 +158,7 @@ test("429 and 500 for every request, then slow answers: a start waits and then t
   expect(error).toBeUndefined();
   const uid = await uidOf("sjns-analytics-dev/patient");
   expect(await here.fate(uid)).toEqual([]);
-  console.log(`429/500 for 4 s, then 400 ms for each request: ${turn} refused, the start took ${seconds.toFixed(1)} s`);
+  print(`429/500 for 4 s, then 400 ms for each request: ${turn} refused, the start took ${seconds.toFixed(1)} s`);
   await allWell();
 });
 
@@ -182,9 +183,7 @@ test("403 on one namespace: its drivers stay, a warning names it, the other goes
   const wellMs = await allWell();
   expect(await bob.result("count")).toBe(10);
   expect([await uidOf(`${namespace}/main`), await here.fate(uid)]).toEqual([uid, fate]);
-  console.log(
-    `403 on one namespace: all well ${wellMs} ms after the right was given back; a start said: ${answer.error}`,
-  );
+  print(`403 on one namespace: all well ${wellMs} ms after the right was given back; a start said: ${answer.error}`);
 });
 
 /** As etcd does after five minutes: no watch can go on from what was before. */

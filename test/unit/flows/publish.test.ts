@@ -99,6 +99,25 @@ describe("createPublisher", () => {
     expect(changes).toHaveLength(3);
   });
 
+  it("tells at once of a driver that is gone, of several in a row as of other changes", async () => {
+    for (const name of ["a", "b", "c"]) put(name);
+    registry.sink.synced();
+    start();
+    const gone = (name: string) => {
+      const { uid, key } = exampleDriver(name);
+      registry.sink.remove({ uid, key, cause: "died", summary: "killed", at: clock.now(), connectSessions: [] });
+    };
+    await clock.advance(1_000);
+    gone("a");
+    expect(changes).toHaveLength(2);
+    gone("b");
+    gone("c");
+    expect(changes).toHaveLength(2);
+    await clock.advance(100);
+    expect(changes).toHaveLength(3);
+    expect(cache.size(typeUrls.endpoints)).toBe(0);
+  });
+
   it("sends a new certificate and nothing else", () => {
     put("a");
     registry.sink.synced();
