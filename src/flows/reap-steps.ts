@@ -10,8 +10,8 @@ import type { Metrics } from "../kernel/metrics.ts";
 import type { ActivityWriter } from "./persist-activity.ts";
 
 interface StepDeps {
-  readonly registry: Pick<Registry, "markEnding" | "unmarkEnding">;
-  readonly runtime: Pick<DriverRuntime, "stop" | "mayStop">;
+  readonly registry: Pick<Registry, "byUid" | "markEnding" | "unmarkEnding">;
+  readonly runtime: Pick<DriverRuntime, "stop" | "mayStop" | "shared">;
   readonly writer: Pick<ActivityWriter, "setDraining">;
   readonly audit: AuditSink;
   readonly clock: Clock;
@@ -38,7 +38,8 @@ export async function endDrain({ runtime, writer }: StepDeps, driver: Driver): P
 
 /**
  * Stops the driver. From the call on nobody new is sent there; the audit is written before the order. When either
- * fails, the driver serves on. @throws GatewayError NOT_READY where this replica may not stop drivers
+ * fails, the driver serves on. @throws GatewayError NOT_READY where this replica may not stop drivers, or where the driver
+ * was idle and another replica has recorded a use of it meanwhile
  */
 export async function endDriver(
   deps: StepDeps,
@@ -52,6 +53,7 @@ export async function endDriver(
   try {
     await audited(deps, driver, "stop", reason, decisionId);
     if (!runtime.mayStop()) throw notNow();
+    if (reason === "idle" && runtime.shared && isUsedSince(deps, driver)) throw usedMeanwhile();
     if (reason === "deleted") await rememberDeletion(deps, driver);
     await runtime.stop({ name: driver.name, uid: driver.uid }, reason);
     metrics.count("gatehouse_reaps_total", { reason });
@@ -63,6 +65,15 @@ export async function endDriver(
 
 const notNow = (): GatewayError =>
   new GatewayError("NOT_READY", "this replica does not end drivers now; try again", { retryAfterMs: 5_000 });
+
+const usedMeanwhile = (): GatewayError =>
+  new GatewayError("NOT_READY", "another replica has recorded a use of the driver since it was judged");
+
+/** Whether the record that was judged is not the one that is known now; when it was written does not matter. */
+function isUsedSince({ registry }: StepDeps, { uid, recorded }: Driver): boolean {
+  const use = (record: Driver["recorded"]) => JSON.stringify({ ...record, recordedAt: undefined });
+  return use(registry.byUid(uid)?.recorded) !== use(recorded);
+}
 
 /** So that a deletion is carried through after a restart. It must not fail because of that. */
 async function rememberDeletion(deps: StepDeps, driver: Driver): Promise<void> {

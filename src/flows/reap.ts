@@ -14,7 +14,7 @@ import { beginDrain, endDrain, endDriver } from "./reap-steps.ts";
 
 export interface ReaperOptions {
   readonly registry: Registry;
-  readonly runtime: Pick<DriverRuntime, "stop" | "mayStop">;
+  readonly runtime: Pick<DriverRuntime, "stop" | "mayStop" | "shared">;
   readonly activity: Pick<Activity, "accessLogGap" | "liveStreams">;
   /** All that is known of a driver's use, by this replica and by others; undefined for one that is not tracked. */
   readonly usage: (uid: string, now: number) => Usage | undefined;

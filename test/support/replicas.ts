@@ -67,6 +67,7 @@ function createRuntime(world: SharedWorld, name: string): DriverRuntime {
     shared: true,
     mayStop: leads,
     isLed: () => world.leader !== undefined,
+    handedOver: () => undefined,
     faults: () => [],
     watch: async () => undefined,
     close: async () => undefined,
@@ -104,8 +105,12 @@ export function startReplica(world: SharedWorld, name: string) {
   const usage = createDriverUsage({ ...parts, rules });
   const records: DriverRecord[] = [];
   const audit = {
+    /** Called when a record about a driver has been written. */
+    written: (_action: string): void => undefined,
     async write(record: AuditRecord) {
-      if (record.kind === "driver") records.push(record);
+      if (record.kind !== "driver") return;
+      records.push(record);
+      audit.written(record.action);
     },
   };
   const stopRecordingEnds = recordDriverEnds({ ...parts, audit });
@@ -129,6 +134,7 @@ export function startReplica(world: SharedWorld, name: string) {
     writer,
     recorder,
     records,
+    audit,
     stopRecordingEnds,
     usage: (uid: string) => usage(uid, clock.now()),
     /** The process is gone: it writes nothing any more. */

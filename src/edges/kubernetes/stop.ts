@@ -3,11 +3,15 @@ import type { DriverRef } from "../../drivers/runtime.ts";
 import { GatewayError } from "../../kernel/errors.ts";
 import type { MainObject } from "./index-objects.ts";
 import { lookAt } from "./look.ts";
-import { removeWholly } from "./remove.ts";
+import { removeWholly, unlessUsed } from "./remove.ts";
 import { leading, TermOver } from "./term.ts";
 import { findMain, type World } from "./world.ts";
 
-/** Ends this incarnation; resolves when nothing of it is left. @throws GatewayError NOT_READY where this replica does not lead */
+/**
+ * Ends this incarnation; resolves when nothing of it is left.
+ * @throws GatewayError NOT_READY where this replica does not lead, or where the stop is for idleness and the driver's use
+ *   was recorded anew meanwhile
+ */
 export async function stop(world: World, ref: DriverRef, why: Draining["reason"]): Promise<void> {
   const main = findMain(world, ref);
   if (main === undefined) return;
@@ -32,7 +36,7 @@ async function remove(world: World, main: MainObject, why: Draining["reason"]): 
   // Before the request: the watch may tell of the deletion before the answer is here.
   if (entry !== undefined) entry.stopOrdered = why;
   try {
-    await removeWholly(world, term, main);
+    await removeWholly(world, term, main, why === "idle" ? unlessUsed(main.object) : undefined);
   } catch (cause) {
     if (cause instanceof TermOver) {
       throw new GatewayError("NOT_READY", "another replica leads by now; try again", { cause, retryAfterMs: 1_000 });

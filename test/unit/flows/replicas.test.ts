@@ -52,6 +52,24 @@ describe("a driver that only another replica sees in use", () => {
     expect(world.driver()).toMatchObject({ phase: "ready", draining: undefined });
   });
 
+  it("is judged anew where a use is recorded between the judgement and the order", async () => {
+    const world = await setUp();
+    world.a.audit.written = (action) => {
+      const driver = world.driver();
+      if (action !== "stop" || driver?.recorded === undefined) return;
+      const now = world.clock.now();
+      world.world.put({ ...driver, recorded: { ...driver.recorded, lastActive: now, recordedAt: now } });
+      world.a.audit.written = () => undefined;
+    };
+    await world.clock.advance(lifetimes.idleTimeoutMs + proof + 4 * passEveryMs);
+    expect(world.world.stops).toEqual([]);
+    await world.clock.advance(10 * passEveryMs);
+    expect(world.driver()).toMatchObject({ phase: "ready", draining: undefined });
+    expect(world.a.registry.isEnding("uid-1")).toBe(false);
+    await world.clock.advance(lifetimes.idleTimeoutMs + 2 * proof);
+    expect(world.world.stops).toEqual([{ by: "a", uid: "uid-1" }]);
+  });
+
   it("is ended when nobody uses it: by the leader alone, audited once", async () => {
     const world = await setUp();
     world.b.recorder.called("uid-1");
