@@ -119,6 +119,12 @@ describe("what the Kubernetes runtime sees", () => {
       const name = nameFor("made");
       const main = await here.admin.get<DriverResource>(spec, namespace, name);
       expect(watched.of(keyOf("made"))).toMatchObject({ uid: main.metadata.uid, phase: "starting" });
+      const activity = { v: 1, lastActive: 1, streamingQueries: {}, detached: [], connectSessions: [] } as const;
+      const early = { activity, draining: { reason: "deleted", since: 1 } } as const;
+      await expect(watched.runtime.record({ name, uid: main.metadata.uid }, early)).rejects.toMatchObject({
+        reason: "NOT_READY",
+      });
+      expect((await here.admin.get(spec, namespace, name)).metadata.annotations).toEqual(main.metadata.annotations);
       const owner = { apiVersion: spec.apiVersion, kind: spec.kind, name, uid: main.metadata.uid, controller: true };
       const labels = { [label.installation]: here.world.options.installation, [label.driver]: name };
       await here.admin.create(pods, {

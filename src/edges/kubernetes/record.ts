@@ -1,4 +1,5 @@
 import type { DriverRef, RecordedState } from "../../drivers/runtime.ts";
+import { GatewayError } from "../../kernel/errors.ts";
 import { mergeActivity } from "../../sessions/activity-merge.ts";
 import type { ApiCall } from "./api.ts";
 import { pause } from "./backoff.ts";
@@ -10,7 +11,7 @@ import { lookAt } from "./look.ts";
 import type { DriverResource, Stored } from "./objects.ts";
 import { specOf } from "./remove.ts";
 import { isStatus, leading } from "./term.ts";
-import { findMain, type World } from "./world.ts";
+import { type Entry, findMain, type World } from "./world.ts";
 
 const maxAttempts = 6;
 const conflictPauseMs = 30;
@@ -20,11 +21,15 @@ type Call = <T>(call: Omit<ApiCall, "signal">) => Promise<T>;
 /**
  * Writes onto the driver's main object what must survive. What is there is merged with the difference between the base and
  * what this replica knows, anew in each attempt; a write counts only over the version that was read.
- * @throws ApiError; GatewayError NOT_READY where the drain was to be changed and this replica does not lead
+ * @throws ApiError; GatewayError NOT_READY where the drain was to be changed and this replica does not lead, and for an
+ *   operator's resource whose driver was not ready yet: a change in the middle of the submission has kubeflow's operator
+ *   submit once more, which fails, and with it the driver
  */
 export async function record(world: World, ref: DriverRef, state: RecordedState): Promise<void> {
   const main = findMain(world, ref);
-  if (main === undefined || world.entries.get(main.object.metadata.uid)?.end !== undefined) return;
+  const entry = main && world.entries.get(main.object.metadata.uid);
+  if (main === undefined || entry?.end !== undefined) return;
+  if (isBeingSubmitted(main, entry)) throw new GatewayError("NOT_READY", "the driver is still being submitted");
   const call = callOf(world, state);
   const { name, namespace = "" } = main.object.metadata;
   const path = objectPath(specOf(main.source), namespace, name);
@@ -47,6 +52,12 @@ export async function record(world: World, ref: DriverRef, state: RecordedState)
     if (present?.metadata.uid !== uid) return;
     object = present;
   }
+}
+
+/** Before it was ready there is no use to record either. */
+function isBeingSubmitted({ source }: MainObject, entry: Entry | undefined): boolean {
+  const phase = entry?.driver?.phase;
+  return source !== "pod" && source !== "discovered" && phase !== "ready" && phase !== "draining";
 }
 
 /** The drain is the leader's: such a write is refused, also in the middle, once its term has ended. */
