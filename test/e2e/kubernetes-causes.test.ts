@@ -33,6 +33,11 @@ const cases: Readonly<Record<string, Case>> = {
     kind: "spark-application",
     text: /^the application could not be submitted \((SUBMISSION_)?FAILED\): .*exceeded quota: team, requested: requests\.memory=/,
   },
+  // Of this the operator says nothing.
+  "connect-quota": {
+    kind: "spark-connect",
+    text: /^the namespace's quota is used up \(.*requests\.memory.*\); stop a driver, ask for less, or have the quota raised$/,
+  },
   policy: {
     text: /^the cluster's admission policy "approved-images" refused the driver: only images of registry\.example are approved$/,
   },
@@ -100,8 +105,7 @@ beforeAll(async () => {
   const rules = [{ apiGroups: ["sparkoperator.k8s.io"], resources: ["sparkconnects"], verbs: ["create"] }];
   const user = serviceAccountUser(world.homeNamespace, "gatehouse");
   await grant(admin, "gatehouse-everywhere", { user, namespace: undefined, rules });
-  await exhaustQuota({ admin }, "quota");
-  await exhaustQuota({ admin }, "operator-quota");
+  for (const name of ["quota", "operator-quota", "connect-quota"]) await exhaustQuota({ admin }, name);
   await forbidPods({ admin }, "policy");
   await admin.create(pods, {
     apiVersion: "v1",

@@ -11,6 +11,7 @@ import { settleConflict } from "./start-conflict.ts";
 import { createDriver } from "./start-create.ts";
 import { planStart, type StartPlan } from "./start-plan.ts";
 import { currentTerm, isPassing, isStatus, type Term, TermOver } from "./term.ts";
+import { tryServerPod } from "./trial-pod.ts";
 import { changed, isPresent, untilHolds, type World } from "./world.ts";
 
 /** Beyond the Lease's duration: by then another replica leads, if there is one. ms */
@@ -79,11 +80,15 @@ async function askLeader(world: World, peers: Peers, request: StartRequest, dead
     if (election.leads() || (election.leader() ?? leader) !== leader) giveUp();
   });
   try {
-    await peers.ask(leader, request, AbortSignal.any([over.signal, inVain.signal]));
+    over.signal.addEventListener("abort", giveUp, { once: true });
+    if (over.signal.aborted) giveUp();
+    await peers.ask(leader, request, inVain.signal);
   } catch (error) {
     if (inVain.signal.aborted) throw new NotLeader("the leader did not answer in time", { cause: error });
     throw error;
   } finally {
+    // Not by AbortSignal.any: it leaves something on a signal that lives as long as this process, for each start.
+    over.signal.removeEventListener("abort", giveUp);
     stop();
     cancel();
   }
@@ -125,7 +130,9 @@ async function inTurn(world: World, term: Term, request: StartRequest): Promise<
 
 async function order(world: World, term: Term, request: StartRequest, id: string): Promise<void> {
   // A refusal must not cost the failed driver that is to be replaced, whose cause somebody may still want to read.
-  await dryRun(term, planStart(world.options, request));
+  const trial = planStart(world.options, request);
+  await dryRun(term, trial);
+  await tryServerPod(term, trial);
   for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
     const plan = planStart(world.options, request);
     await removeFailed(world, term, plan);
