@@ -60,6 +60,11 @@ export interface DriverRuntime {
   /** Whether some replica, this one or another, is known to lead; it may be gone for as long as a lease lasts. Local: always. */
   isLed(): boolean;
   /**
+   * Where this replica leads because another gave that up in order: when that one led, as far as this one knows, ms since the
+   * epoch. Undefined where it fell silent. Local: always undefined.
+   */
+  handedOver(): { readonly from: number; readonly until: number } | undefined;
+  /**
    * What an operator should know, a line each: why facts may be out of date, what cannot be read, that no replica is known
    * to lead. Empty when all is well; decisions go on from the last catalog in any case.
    */

@@ -8,7 +8,7 @@ import type { Log } from "../kernel/log.ts";
 
 export interface RecordDriverEndsOptions {
   readonly registry: Pick<Registry, "onChange" | "synced">;
-  readonly runtime: Pick<DriverRuntime, "mayStop" | "isLed" | "shared">;
+  readonly runtime: Pick<DriverRuntime, "mayStop" | "isLed" | "handedOver" | "shared">;
   readonly audit: AuditSink;
   readonly clock: Clock;
   readonly log: Log;
@@ -26,6 +26,9 @@ const lookEveryMs = 5_000;
 /** Far longer than a leader that died is missed. ms */
 const keepMs = 120_000;
 
+/** A leader that leaves in order has told what it saw to its last moment; its watch may have been behind by less. ms */
+const unseenMs = 2_000;
+
 /** Beyond it the oldest is written, whoever leads: twice is better than never. */
 const maxKept = 1_000;
 
@@ -35,7 +38,7 @@ const maxKept = 1_000;
  *
  * Every replica sees every end; the one that may stop drivers writes it. The others keep it: who comes to lead within two
  * minutes writes what it kept, so nothing is lost when the leader dies; what the old leader had written is then there
- * twice. While nobody is known to lead, nothing kept is dropped.
+ * twice. Where the old leader left in order, what that one has told is left out. While nobody is known to lead, nothing kept is dropped.
  * @returns the function that ends it; what is kept is written then if nobody is known to lead
  */
 export function recordDriverEnds(options: RecordDriverEndsOptions): () => void {
@@ -49,7 +52,7 @@ export function recordDriverEnds(options: RecordDriverEndsOptions): () => void {
   return () => {
     stopListening();
     state.cancelNext?.();
-    if (options.runtime.mayStop() || !options.runtime.isLed()) writeAll(state);
+    if (options.runtime.mayStop() || !options.runtime.isLed()) writeKept(state);
   };
 }
 
@@ -61,7 +64,7 @@ function keep(state: State, event: DriverEvent): void {
 
 function look(state: State): void {
   const { runtime, clock, kept } = state;
-  if (runtime.mayStop()) writeAll(state);
+  if (runtime.mayStop()) writeKept(state);
   else if (runtime.isLed()) {
     const young = kept.findIndex((event) => clock.now() - event.time < keepMs);
     kept.splice(0, young < 0 ? kept.length : young);
@@ -69,8 +72,10 @@ function look(state: State): void {
   state.cancelNext = kept.length === 0 ? undefined : clock.after(lookEveryMs, () => look(state));
 }
 
-function writeAll(state: State): void {
-  for (const event of state.kept.splice(0)) write(state, event);
+function writeKept(state: State): void {
+  const { from, until } = state.runtime.handedOver() ?? { from: 0, until: 0 };
+  const isTold = ({ time }: DriverEvent) => time >= from && time < until - unseenMs;
+  for (const event of state.kept.splice(0)) if (!isTold(event)) write(state, event);
 }
 
 function write({ audit, log }: RecordDriverEndsOptions, event: DriverEvent): void {

@@ -68,6 +68,7 @@ export function createFakeRuntime(sink: DriverSink, clock: Clock, shared = false
     faultLines: [],
     mayStop: () => fake.may,
     isLed: () => true,
+    handedOver: () => undefined,
     faults: () => fake.faultLines,
     starts: [],
     stops: [],

@@ -3,7 +3,7 @@ import type { Log } from "../../kernel/log.ts";
 import type { Metrics } from "../../kernel/metrics.ts";
 import { ApiError, type KubeApi } from "./api.ts";
 import { pause } from "./backoff.ts";
-import { leaseSpec, readLease, type StoredLease, writeLease } from "./lease.ts";
+import { type Holder, leaseSpec, nextHolder, readLease, type StoredLease, type Tenure, writeLease } from "./lease.ts";
 import type { LeaseOptions } from "./options.ts";
 
 export interface ElectionOptions {
@@ -34,6 +34,11 @@ export interface Election {
   term(): AbortSignal | undefined;
   /** Identity of the leader as last seen. It may be gone. */
   leader(): string | undefined;
+  /**
+   * Where this replica leads and its predecessor gave the Lease back: from when (as this replica saw it) to when that one
+   * led, ms since the epoch. Undefined where the predecessor fell silent, or none was seen.
+   */
+  handedOver(): Tenure | undefined;
   /** Called when `leads` or `leader` may have changed. @returns ends it */
   onChange(listener: () => void): () => void;
 }
@@ -46,7 +51,7 @@ interface State {
   lease: StoredLease | undefined;
   /** When we, by our own clock, first saw the Lease as it is now. */
   observed: { readonly text: string; readonly at: number } | undefined;
-  holder: string | undefined;
+  holder: Holder;
   term: AbortController | undefined;
   /** When the last successful renewal was sent. */
   renewedAt: number;
@@ -61,7 +66,7 @@ export function createElection(options: ElectionOptions): Election {
     listeners: new Set(),
     lease: undefined,
     observed: undefined,
-    holder: undefined,
+    holder: { name: undefined, since: 0, returned: undefined },
     term: undefined,
     renewedAt: 0,
     cancelTimer: () => undefined,
@@ -77,7 +82,8 @@ export function createElection(options: ElectionOptions): Election {
     leads,
     term: () => (leads() ? state.term?.signal : undefined),
     // Where the Lease still names us but we cannot prove it, nobody leads as far as we know.
-    leader: () => (state.holder === options.identity && !leads() ? undefined : state.holder),
+    leader: () => (state.holder.name === options.identity && !leads() ? undefined : state.holder.name),
+    handedOver: () => (leads() ? state.holder.returned : undefined),
     onChange(listener) {
       state.listeners.add(listener);
       return () => void state.listeners.delete(listener);
@@ -185,11 +191,10 @@ function observe(state: State, lease: StoredLease | undefined): void {
   const text = JSON.stringify([lease?.metadata.uid, lease?.spec]);
   if (state.observed?.text !== text) state.observed = { text, at: state.now() };
   state.lease = lease;
-  const named = lease?.spec?.holderIdentity;
-  const holder = named === "" ? undefined : named;
-  if (holder === state.holder) return;
-  state.holder = holder;
-  if (holder !== state.options.identity) tell(state);
+  const before = state.holder;
+  state.holder = nextHolder(before, lease, state.options);
+  const { name } = state.holder;
+  if (name !== before.name && name !== state.options.identity) tell(state);
 }
 
 function lead(state: State): void {

@@ -1,3 +1,4 @@
+import type { Clock } from "../../kernel/clock.ts";
 import { type ApiCall, ApiError, type KubeApi } from "./api.ts";
 import { collectionPath, leases, objectPath } from "./kinds.ts";
 import type { Lease, Stored } from "./objects.ts";
@@ -52,6 +53,38 @@ export function leaseSpec(before: LeaseSpec | undefined, holder: string, duratio
     renewTime: now,
     leaseTransitions: same || holder === "" || before === undefined ? transitions : transitions + 1,
   };
+}
+
+/** When somebody led; ms since the epoch. */
+export interface Tenure {
+  readonly from: number;
+  readonly until: number;
+}
+
+/** Who holds the Lease, as one replica sees it. */
+export interface Holder {
+  readonly name: string | undefined;
+  /** When that was first seen. ms since the epoch */
+  readonly since: number;
+  /** When the one before held it, where that one gave it back. */
+  readonly returned: Tenure | undefined;
+}
+
+/** The holder after the Lease was seen like this. It was given back where it is there without one. */
+export function nextHolder(
+  before: Holder,
+  lease: StoredLease | undefined,
+  { clock, identity }: { readonly clock: Pick<Clock, "now">; readonly identity: string },
+): Holder {
+  const named = lease?.spec?.holderIdentity;
+  const name = named === "" ? undefined : named;
+  if (name === before.name) return before;
+  const since = clock.now();
+  if (name === undefined) {
+    const isReturned = lease !== undefined;
+    return { name, since, returned: isReturned ? { from: before.since, until: since } : undefined };
+  }
+  return { name, since, returned: name === identity && before.name === undefined ? before.returned : undefined };
 }
 
 /** Kubernetes' MicroTime is read with exactly six digits of a second. */

@@ -43,6 +43,7 @@ export function createKubernetesRuntime(options: KubernetesRuntimeOptions): Driv
       return world !== undefined && world.synced && world.election.leads() && world.watches.isCurrent();
     },
     isLed: () => opened !== undefined && isLed(opened.world),
+    handedOver: () => opened?.world.election.handedOver(),
     faults: () => (opened === undefined ? [] : faultsOf(opened.world)),
     async watch(sink, signal) {
       const { world } = await use();

@@ -81,7 +81,13 @@ export function createLocalRuntime(options: LocalRuntimeOptions): DriverRuntime 
 }
 
 /** One process owns the state folder, and what it knows of its own processes is never out of date. */
-const alone = { shared: false, mayStop: () => true, isLed: () => true, faults: () => [] } as const;
+const alone = {
+  shared: false,
+  mayStop: () => true,
+  isLed: () => true,
+  handedOver: () => undefined,
+  faults: () => [],
+} as const;
 
 async function watch(world: World, sink: DriverSink, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
