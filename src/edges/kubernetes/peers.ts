@@ -41,6 +41,8 @@ export interface Peers {
 }
 
 const ANSWER_LIMIT_MS = 15_000;
+/** Whoever reaches the port can send unsigned requests as fast as he likes: that must not fill the log. ms */
+const COMPLAIN_EVERY_MS = 60_000;
 const header = {
   timestamp: "x-gatehouse-timestamp",
   nonce: "x-gatehouse-nonce",
@@ -49,8 +51,11 @@ const header = {
 
 /** Resolves when it listens. @throws what listening threw */
 export async function createPeers(options: PeersOptions): Promise<Peers> {
-  const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000 }, (request, response) => {
-    answer(options, request, response).catch((error: unknown) => {
+  // Looked at every second: a connection on which nothing comes holds one of few places.
+  const limits = { requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 };
+  const complain = createComplaint(options);
+  const server = createServer(limits, (request, response) => {
+    answer(options, complain, request, response).catch((error: unknown) => {
       options.log.debug("a peer's request could not be answered", { error });
       response.destroy();
     });
@@ -74,7 +79,29 @@ async function close(server: Server): Promise<void> {
   await closed;
 }
 
-async function answer(options: PeersOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+/** Tells of the first request that was not genuine, then at most once a minute how many there were since. */
+function createComplaint({ clock, log }: PeersOptions): (request: IncomingMessage) => void {
+  let toldAt = Number.NEGATIVE_INFINITY;
+  let untold = 0;
+  return ({ socket }) => {
+    untold += 1;
+    const now = clock.now();
+    if (Math.abs(now - toldAt) < COMPLAIN_EVERY_MS) return;
+    log.warn("a request to start a driver was not signed by a replica, or its clock is far off", {
+      from: socket.remoteAddress,
+      requests: untold,
+    });
+    toldAt = now;
+    untold = 0;
+  };
+}
+
+async function answer(
+  options: PeersOptions,
+  complain: (request: IncomingMessage) => void,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   response.shouldKeepAlive = false;
   const refuse = (status: number) => void response.writeHead(status).end();
   if (request.method !== "POST" || request.url !== startPath) return refuse(404);
@@ -82,9 +109,7 @@ async function answer(options: PeersOptions, request: IncomingMessage, response:
   if (body === undefined) return refuse(413);
   const signed = { timestamp: text(request, header.timestamp), nonce: text(request, header.nonce), body };
   if (!isGenuine(options.sealKeys, signed, text(request, header.mac), options.clock.now())) {
-    options.log.warn("a request to start a driver was not signed by a replica, or its clock is far off", {
-      from: request.socket.remoteAddress,
-    });
+    complain(request);
     return refuse(401);
   }
   const order = parseStart(body);
