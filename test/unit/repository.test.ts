@@ -130,6 +130,17 @@ describe("documentation", () => {
     expect(denials.filter((name) => !runbook.includes(`\`${name}\``))).toEqual([]);
   });
 
+  it("tells an operator about every warning of the Kubernetes runtime", () => {
+    const runbook = read("docs/runbook.md");
+    const warnings = sources
+      .filter((path) => path.startsWith("src/edges/kubernetes/"))
+      .flatMap((path) =>
+        [...read(path).matchAll(/\blog\.(?:warn|error)\(\s*"([^"]+)"/g)].map(([, words = ""]) => words),
+      );
+    expect(warnings.length).toBeGreaterThan(5);
+    expect(warnings.filter((words) => !runbook.includes(`\`${words}\``))).toEqual([]);
+  });
+
   it("links only to what is there", () => {
     const broken = files
       .filter((path) => path.endsWith(".md"))
