@@ -227,9 +227,8 @@ function hear<T>(work: Work<T>): void {
 function change<T>(work: Work<T>, kind: ReflectorKind, message: string | undefined): void {
   const { state, listeners, options } = work;
   if (state.kind === kind && state.message === message) return;
-  const { lastHeard } = state;
   const since = state.kind === kind ? state.since : options.clock.now();
-  work.state = { kind, since, lastHeard, ...(message === undefined ? {} : { message }) };
+  work.state = { kind, since, lastHeard: state.lastHeard, ...(message === undefined ? {} : { message }) };
   if (state.kind !== kind) tell(work, kind, message);
   for (const listener of listeners) guarded(work, () => listener(work.state));
 }
