@@ -1,6 +1,7 @@
 import type { Driver } from "../../drivers/driver.ts";
 import { condition, isDeleting, wasReady } from "./observe-pod.ts";
 import type { DriverObjects } from "./observe-types.ts";
+import { podAddress } from "./pod-address.ts";
 import { driverContainer } from "./pod-of.ts";
 import type { Entry, World } from "./world.ts";
 
@@ -19,7 +20,7 @@ export function ask(world: World, entry: Entry, objects: DriverObjects, { phase 
     return;
   }
   const ready = condition(pod, "Ready");
-  const host = pod?.status?.podIP;
+  const host = podAddress(pod);
   const target =
     pod === undefined || host === undefined || ready?.status !== "True"
       ? undefined

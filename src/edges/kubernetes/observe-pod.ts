@@ -2,6 +2,7 @@ import { safeLine } from "./causes-text.ts";
 import { annotation } from "./labels.ts";
 import type { KubeObject, Pod, PodCondition } from "./objects.ts";
 import type { DriverObjects } from "./observe-types.ts";
+import { podAddress } from "./pod-address.ts";
 import { driverContainer, podIncarnation } from "./pod-of.ts";
 
 /** Times in a pod's status are whole seconds, of several clocks. */
@@ -19,9 +20,20 @@ export function timeOf(text: string | undefined): number | undefined {
   return Number.isNaN(at) ? undefined : at;
 }
 
+/**
+ * Since when something lasts that another machine's clock has dated, by ours: not before we saw the object first, and from then
+ * on where the time lies ahead. So clocks that differ neither cut a limit short nor stretch it; a replica that has just
+ * started measures anew.
+ */
+export function lastsSince(dated: string | undefined, seenAt: number | undefined, now: number): number | undefined {
+  const at = timeOf(dated);
+  if (at === undefined || seenAt === undefined) return at;
+  return at > now ? seenAt : Math.max(at, seenAt);
+}
+
 /** Whether it can take its first call: a Ready pod whose port answered and whose token, if it has one, is known. */
 export function isReady({ pod, token, answers }: DriverObjects, tokenSecret: string | undefined): boolean {
-  if (pod === undefined || pod.status?.podIP === undefined || isDeleting(pod)) return false;
+  if (pod === undefined || podAddress(pod) === undefined || isDeleting(pod)) return false;
   if (tokenSecret !== undefined && token === undefined) return false;
   return answers && condition(pod, "Ready")?.status === "True";
 }
@@ -42,7 +54,7 @@ export function wasReady(objects: DriverObjects): boolean {
  */
 function lostReadiness(pod: Pod | undefined): boolean {
   const ready = condition(pod, "Ready");
-  if (pod === undefined || ready?.status !== "False" || pod.status?.podIP === undefined) return false;
+  if (pod === undefined || ready?.status !== "False" || podAddress(pod) === undefined) return false;
   const turned = timeOf(ready.lastTransitionTime);
   const began = timeOf(driverContainer(pod)?.state?.running?.startedAt);
   return turned !== undefined && began !== undefined && turned > began + skewMs;

@@ -6,6 +6,7 @@ import { logLines } from "./causes-log.ts";
 import { readActivity, readDraining, readFacts } from "./facts.ts";
 import { deathOf, isDeleting, isReady, wasReady } from "./observe-pod.ts";
 import type { DriverObjects, ObserveContext, Observed } from "./observe-types.ts";
+import { podAddress } from "./pod-address.ts";
 import { podIncarnation } from "./pod-of.ts";
 
 /** Who a driver is, apart from how it is. */
@@ -107,7 +108,7 @@ function toDriver(
   { port }: ObserveContext,
   { failure, serves, draining, recorded }: State,
 ): Driver {
-  const host = pod?.status?.podIP;
+  const host = podAddress(pod);
   const serving = draining === undefined ? "ready" : "draining";
   return {
     uid,
