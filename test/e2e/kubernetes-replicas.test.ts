@@ -4,17 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mergeConfig } from "../../deploy/local/gatehouse-config.ts";
 import { secrets } from "../../src/edges/kubernetes/kinds.ts";
 import { pods } from "../support/kube/access.ts";
-import {
-  allRecords,
-  calls,
-  driverOf,
-  leaderAndFollower,
-  print,
-  quickLease,
-  runningDriver,
-  tally,
-  textIn,
-} from "../support/kube/replica-pair.ts";
+import { allRecords, calls, driverOf, print, runningDriver, tally, textIn } from "../support/kube/replica-calls.ts";
+import { leaderAndFollower, quickLease } from "../support/kube/replica-pair.ts";
 import { type KubeWorld, startKubeWorld } from "../support/kube/world.ts";
 import { startClient } from "../support/lifetime-clients.ts";
 import { idleMs, idleProfile, livesOf, quickLives } from "../support/lifetimes.ts";
