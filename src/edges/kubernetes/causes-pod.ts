@@ -1,14 +1,14 @@
 import { operatorState } from "./causes-operator.ts";
 import { safeLine } from "./causes-text.ts";
 import type { ContainerStatus, KubeEvent, Pod } from "./objects.ts";
-import { condition, timeOf } from "./observe-pod.ts";
+import { condition, lastsSince, timeOf } from "./observe-pod.ts";
 import type { DriverObjects, Found, StartLimits } from "./observe-types.ts";
 
 /** What the containers wait for, where that will not come. */
 export function waitingFailure(objects: DriverObjects, now: number, limits: StartLimits): Found | undefined {
   const { pod } = objects;
   for (const container of containersOf(pod)) {
-    const found = pod === undefined ? undefined : waiting(container, pod, objects.events, { now, limits });
+    const found = pod === undefined ? undefined : waiting(container, pod, objects, { now, limits });
     if (found !== undefined) return found;
   }
   return undefined;
@@ -22,12 +22,13 @@ const containersOf = (pod: Pod | undefined): readonly ContainerStatus[] => [
 function waiting(
   container: ContainerStatus,
   pod: Pod,
-  events: readonly KubeEvent[],
+  { events, seenAt }: DriverObjects,
   { now, limits }: { readonly now: number; readonly limits: StartLimits },
 ): Found | undefined {
   const { reason, message } = container.state?.waiting ?? {};
   const said = message === undefined || message === reason ? "" : `: ${safeLine(message, 260)}`;
-  const since = timeOf(condition(pod, "PodScheduled")?.lastTransitionTime) ?? timeOf(pod.metadata.creationTimestamp);
+  const dated = condition(pod, "PodScheduled")?.lastTransitionTime ?? pod.metadata.creationTimestamp;
+  const since = lastsSince(dated, seenAt, now);
   const waitedLong = since !== undefined && now - since >= limits.unschedulableGraceMs;
   switch (reason) {
     case "ErrImagePull":

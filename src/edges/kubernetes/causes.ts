@@ -3,7 +3,7 @@ import { operatorFailure } from "./causes-operator.ts";
 import { eventsFailure, lastSeen, waitingFailure } from "./causes-pod.ts";
 import { safeLine, without } from "./causes-text.ts";
 import type { ContainerStatus, Pod } from "./objects.ts";
-import { condition, isDeleting, timeOf } from "./observe-pod.ts";
+import { condition, isDeleting, lastsSince, timeOf } from "./observe-pod.ts";
 import type { DriverObjects, Found, StartFailure, StartLimits } from "./observe-types.ts";
 import { driverContainer } from "./pod-of.ts";
 
@@ -106,11 +106,11 @@ function exitSummary(
   return { summary: `the driver ended${loop} with exit code ${exitCode}${why}${said}` };
 }
 
-function unschedulable({ pod, events }: DriverObjects, now: number, limits: StartLimits): Found | undefined {
+function unschedulable({ pod, events, seenAt }: DriverObjects, now: number, limits: StartLimits): Found | undefined {
   const scheduled = condition(pod, "PodScheduled");
   if (pod === undefined || scheduled?.status !== "False") return undefined;
   if (scheduled.reason !== "Unschedulable" && scheduled.reason !== "SchedulingGated") return undefined;
-  const since = timeOf(scheduled.lastTransitionTime) ?? createdAt(pod);
+  const since = lastsSince(scheduled.lastTransitionTime ?? pod.metadata.creationTimestamp, seenAt, now);
   if (since === undefined || now - since < limits.unschedulableGraceMs) return undefined;
   const said =
     scheduled.message ?? events.findLast(({ reason }) => reason === "FailedScheduling")?.message ?? scheduled.reason;
@@ -121,7 +121,7 @@ function unschedulable({ pod, events }: DriverObjects, now: number, limits: Star
 }
 
 function tooLate(objects: DriverObjects, now: number, { startTimeoutMs, port }: StartLimits): Found | undefined {
-  const since = createdAt(objects.main);
+  const since = lastsSince(objects.main.metadata.creationTimestamp, objects.seenAt, now);
   if (since === undefined || now - since < startTimeoutMs) return undefined;
   const seconds = Math.round(startTimeoutMs / 1_000);
   return {
@@ -129,5 +129,3 @@ function tooLate(objects: DriverObjects, now: number, { startTimeoutMs, port }: 
     at: since + startTimeoutMs,
   };
 }
-
-const createdAt = ({ metadata }: Pick<Pod, "metadata">): number | undefined => timeOf(metadata.creationTimestamp);

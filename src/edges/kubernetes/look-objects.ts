@@ -19,6 +19,7 @@ export function objectsOf(world: World, entry: Entry, main: MainObject): DriverO
     kind,
     main: object,
     sealed: isOurs(world, entry, object),
+    seenAt: entry.seenAt,
     pod: podOf(kind, object, index.ownedPods(entry.uid)),
     firstPodUid: entry.firstPodUid,
     token: tokenOf(index.secretOf(main), main),

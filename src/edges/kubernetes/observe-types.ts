@@ -10,6 +10,8 @@ export interface DriverObjects {
   readonly main: Stored<DriverResource> | Stored<Pod>;
   /** Whether the main object carries a seal of ours about these very facts. */
   readonly sealed: boolean;
+  /** When this process saw the main object first, ms by its own clock. Absent: as old as the API server says. */
+  readonly seenAt?: number | undefined;
   /** The main object's pod as `podOf` finds it; undefined only once the list of pods is complete and it has none. */
   readonly pod: Stored<Pod> | undefined;
   /**

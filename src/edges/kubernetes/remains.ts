@@ -122,7 +122,7 @@ function choreFor(world: World, uid: string): Chore | undefined {
   if (main === undefined || entry === undefined || world.stopping.has(uid)) return undefined;
   if (world.ordering.has(`${entry.namespace}/${entry.name}`)) return undefined;
   if (main.source !== "discovered" && !isDeleting(main.object)) {
-    if (!entry.sealed) return isOld(world, main.object) ? unsealedChore(world, main) : undefined;
+    if (!entry.sealed) return isOld(world, main.object, entry.seenAt) ? unsealedChore(world, main) : undefined;
     if (isOver(world, entry)) return async (term) => await removeEnded(world, term, main);
   }
   const { firstPodUid, end } = entry;
@@ -137,9 +137,10 @@ function isOver({ options }: World, { end, failed }: Entry): boolean {
   return failed !== undefined && options.clock.now() - failed.at >= options.failureMemoryMs;
 }
 
-function isOld({ options }: World, { metadata }: Stored): boolean {
+/** By the API server's clock or, where that lies ahead of ours, by when we saw it first. */
+function isOld({ options }: World, { metadata }: Stored, seenAt = Number.POSITIVE_INFINITY): boolean {
   const createdAt = timeOf(metadata.creationTimestamp);
-  return createdAt !== undefined && options.clock.now() - createdAt > unsealedAgeMs;
+  return createdAt !== undefined && options.clock.now() - Math.min(createdAt, seenAt) > unsealedAgeMs;
 }
 
 async function removeEnded(world: World, term: Term, main: MainObject): Promise<void> {
