@@ -14,7 +14,7 @@ const leftBehind: readonly Collection[] = [
 ];
 
 /** All that Kubernetes has of one driver that Gatehouse started. */
-export interface DriverParts {
+interface DriverParts {
   readonly main: Stored<DriverResource>;
   readonly pod: Stored<Pod>;
   readonly secret: Stored<Secret>;
@@ -47,7 +47,7 @@ export async function podLog({ cluster }: KubeWorld, { metadata }: Stored<Pod>):
 }
 
 /** What is left in that namespace of drivers, and of what operators made for them: `plural/name` each. */
-export async function leftIn(world: KubeWorld, kind: DriverKind, namespace: string): Promise<readonly string[]> {
+async function leftIn(world: KubeWorld, kind: DriverKind, namespace: string): Promise<readonly string[]> {
   const all = [...new Set([kinds[kind], ...leftBehind])].map(async (of) =>
     (await world.cluster.admin.list<KubeObject>(of, namespace)).map(({ metadata }) => `${of.plural}/${metadata.name}`),
   );
