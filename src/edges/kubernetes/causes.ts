@@ -2,7 +2,7 @@ import { meaningfulLine } from "./causes-log.ts";
 import { operatorFailure } from "./causes-operator.ts";
 import { eventsFailure, lastSeen, waitingFailure } from "./causes-pod.ts";
 import { safeLine, without } from "./causes-text.ts";
-import type { ContainerStatus, Pod } from "./objects.ts";
+import type { ContainerStatus } from "./objects.ts";
 import { condition, isDeleting, lastsSince, timeOf } from "./observe-pod.ts";
 import type { DriverObjects, Found, StartFailure, StartLimits } from "./observe-types.ts";
 import { driverContainer } from "./pod-of.ts";
