@@ -86,6 +86,8 @@ interface Work<T> {
   readonly pauses: Pauses;
   /** Whether the wait before the next try is our own choice, after a failure. */
   mayHurry: boolean;
+  /** Whether the last failure was that the version is too old. */
+  expired: boolean;
 }
 
 const ABSENT_RETRY_MS = 10_000;
@@ -108,6 +110,7 @@ export function createReflector<T extends KubeObject>(options: ReflectorOptions<
     openedAt: undefined,
     pauses: createPauses(options.clock),
     mayHurry: false,
+    expired: false,
   };
   return {
     async run(signal) {
@@ -201,9 +204,12 @@ function failed<T>(work: Work<T>, error: unknown): number {
   work.openedAt = undefined;
   work.failures += 1;
   work.mayHurry = known?.status !== 404 && known?.status !== 410 && known?.retryAfterMs === undefined;
+  const again = work.expired;
+  work.expired = known?.status === 410;
   if (known?.status === 410) {
     relist(work, "expired");
-    return work.failures === 1 ? 0 : backoffMs(work.failures, RETRY, random, known.retryAfterMs);
+    // As after a long absence: at once. Only where that happens again is something wrong.
+    return work.failures === 1 || !again ? 0 : backoffMs(work.failures, RETRY, random, known.retryAfterMs);
   }
   if (known?.status === 404) {
     relist(work, "reinstalled");

@@ -288,6 +288,19 @@ describe("reflector: troubles", () => {
     }
   });
 
+  it("lists at once where the version is too old after a long absence", async () => {
+    const world = await start({ random: 1 });
+    world.api.refusal = noAnswer();
+    world.api.latest.fail(noAnswer());
+    await world.clock.advance(120_000);
+    world.api.refusal = expired();
+    world.reflector.hurry();
+    const count = world.api.calls.length;
+    await world.clock.advance(1_000);
+    expect(world.api.calls.length).toBeGreaterThan(count);
+    expect(world.told).toEqual(["replaced", "replaced"]);
+  });
+
   it("waits as long as the server asks", async () => {
     const world = await start({ run: false });
     world.api.answer = () => {
