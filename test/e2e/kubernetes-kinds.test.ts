@@ -144,7 +144,12 @@ describe.concurrent("drivers that others start", () => {
     const { admin } = world.cluster;
     const token = randomBytes(24).toString("base64url");
     await admin.create(secrets, {
-      metadata: { name: "their-token", namespace: theirs, labels: { [label.installation]: "gatehouse" } },
+      metadata: {
+        name: "their-token",
+        namespace: theirs,
+        labels: { [label.installation]: "gatehouse" },
+        annotations: { [annotation.owner]: "alice@local" },
+      },
       stringData: { code: token },
     } as unknown as Stored);
     const valueFrom = { secretKeyRef: { name: "their-token", key: "code" } };

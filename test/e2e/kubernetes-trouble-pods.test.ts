@@ -131,7 +131,8 @@ test("a discovered driver whose pod comes back at another address is reached the
   const ours = await tokenOf(await here.podOf(`${home}/main`));
   const token = randomBytes(24).toString("base64url");
   const secret = { apiVersion: "v1", kind: "Secret", stringData: { token } };
-  const metadata = { name: "theirs", namespace: home, labels: { [label.installation]: "gatehouse" } };
+  const labels = { [label.installation]: "gatehouse" };
+  const metadata = { name: "theirs", namespace: home, labels, annotations: { [annotation.owner]: "alice@local" } };
   await admin.create(secrets, { ...secret, metadata });
   const { container, volumes } = sparkOf(spec, "theirs");
   const { metadata: made } = await admin.create<Pod>(pods, {

@@ -192,7 +192,12 @@ describe("what the Kubernetes runtime sees", () => {
       await here.admin.apply(secrets, {
         apiVersion: "v1",
         kind: "Secret",
-        metadata: { name: "theirs", namespace, labels: { [label.installation]: here.world.options.installation } },
+        metadata: {
+          name: "theirs",
+          namespace,
+          labels: { [label.installation]: here.world.options.installation },
+          annotations: { [annotation.owner]: "bob@local" },
+        },
         stringData: { token },
       } as never);
       const watched = await here.leading();

@@ -15,9 +15,9 @@ export function tokenIn(secret: Secret | undefined, key: string = tokenKey): str
 /**
  * Why a discovered driver may not have the Secret that it names, in words for who made it; undefined where it may.
  *
- * The token goes to the driver with every call. So a pod that names another driver's Secret would be given that driver's
- * token: those that we made for our own drivers are no others', and one that says for which session or owner it is
- * (`gatehouse.dev/session`, `gatehouse.dev/owner`, each as on the driver) is for no other.
+ * The owner's calls go to the driver, and the token with every one of them. What runs in a driver may often create pods (its
+ * executors), but no Secrets: so it is the Secret that vouches for the owner (`gatehouse.dev/owner`, as on the driver), and
+ * for the session where it says one (`gatehouse.dev/session`). Those that we made for our own drivers are no others'.
  */
 export function secretRefusal(
   { metadata: { labels, annotations } }: Stored<Secret>,
@@ -28,12 +28,14 @@ export function secretRefusal(
   }
   const { namespace, name, annotations: claims } = pod.metadata;
   const session = `${namespace}/${claims?.[annotation.app] ?? name}`;
-  const forOther = (what: string, mine: string | undefined): boolean =>
-    annotations?.[what] !== undefined && annotations[what] !== mine;
-  if (forOther(annotation.session, session)) {
+  const { [annotation.session]: forSession, [annotation.owner]: forOwner } = annotations ?? {};
+  if (forSession !== undefined && forSession !== session) {
     return `the Secret that it names is for another session: its annotation ${annotation.session} says so`;
   }
-  if (forOther(annotation.owner, claims?.[annotation.owner])) {
+  if (forOwner === undefined) {
+    return `the Secret that it names does not say whose it is: annotate the Secret with ${annotation.owner}, as on the pod`;
+  }
+  if (forOwner !== claims?.[annotation.owner]) {
     return `the Secret that it names is for another owner: its annotation ${annotation.owner} says so`;
   }
   return undefined;

@@ -3,7 +3,8 @@ import { collectionPath, kinds, secrets } from "./kinds.ts";
 import { label } from "./labels.ts";
 import type { Stored } from "./objects.ts";
 import type { KubernetesRuntimeOptions } from "./options.ts";
-import { createReflector, type Reflector, type ReflectorState } from "./reflector.ts";
+import { createReflector, type Reflector } from "./reflector.ts";
+import type { ReflectorState } from "./reflector-state.ts";
 
 export interface WatchesOptions extends KubernetesRuntimeOptions {
   readonly index: ObjectIndex;

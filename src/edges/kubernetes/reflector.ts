@@ -5,6 +5,7 @@ import { ApiError, type KubeApi } from "./api.ts";
 import { backoffMs, createPauses, type Pauses } from "./backoff.ts";
 import type { KubeObject } from "./objects.ts";
 import { listAll, type Selection } from "./reflector-list.ts";
+import type { ReflectorKind, ReflectorState } from "./reflector-state.ts";
 import { watchTurn } from "./reflector-watch.ts";
 
 /** Where a reflector reports. Calls come in order, never two at once. What it throws is logged and otherwise ignored. */
@@ -34,25 +35,6 @@ export interface ReflectorOptions<T> {
   readonly pageSize?: number;
   /** A watch that was silent for so long is begun anew. ms; bookmarks come about once a minute */
   readonly staleAfterMs: number;
-}
-
-/**
- * - "listing": the whole is being read, for the first time or anew;
- * - "live": the watch goes on;
- * - "absent": the server knows no such collection (its CRD is not installed);
- * - "forbidden": our ServiceAccount may not read it;
- * - "away": no answer, or an error of the server's.
- */
-export type ReflectorKind = "listing" | "live" | "absent" | "forbidden" | "away";
-
-export interface ReflectorState {
-  readonly kind: ReflectorKind;
-  /** When the kind last changed, ms since the epoch. */
-  readonly since: number;
-  /** The last complete list, event, bookmark, or watch that ended in peace, ms since the epoch; 0: none yet. */
-  readonly lastHeard: number;
-  /** Why it is not live. Safe to show. */
-  readonly message?: string;
 }
 
 /** Keeps one collection in step. What it reported stays until a list or a DELETED event says otherwise, however long the server is away. */
@@ -240,7 +222,7 @@ function change<T>(work: Work<T>, kind: ReflectorKind, message: string | undefin
 }
 
 function tell<T>({ options }: Work<T>, kind: ReflectorKind, message: string | undefined): void {
-  const fields = { resource: options.resource, path: options.path, ...(message === undefined ? {} : { message }) };
+  const fields = { resource: options.resource, path: options.path, ...(message === undefined ? {} : { why: message }) };
   if (kind === "away" || kind === "forbidden") options.log.warn(`a collection is ${kind}`, fields);
   else if (kind === "listing") options.log.debug("a collection is listed anew", fields);
   else options.log.info(`a collection is ${kind}`, fields);

@@ -1,10 +1,7 @@
 import type { KubeApi } from "../../../src/edges/kubernetes/api.ts";
 import type { KubeObject } from "../../../src/edges/kubernetes/objects.ts";
-import {
-  createReflector,
-  type ReflectorOptions,
-  type ReflectorState,
-} from "../../../src/edges/kubernetes/reflector.ts";
+import { createReflector, type ReflectorOptions } from "../../../src/edges/kubernetes/reflector.ts";
+import type { ReflectorState } from "../../../src/edges/kubernetes/reflector-state.ts";
 import { systemClock } from "../../../src/kernel/clock.ts";
 import { type CountingMetrics, countingMetrics } from "../counting-metrics.ts";
 import { type LogLine, recordingLog } from "../recording-log.ts";

@@ -7,6 +7,7 @@ import { annotation, label } from "../../../src/edges/kubernetes/labels.ts";
 import type { Watched } from "../watched.ts";
 import { type Collection, pods } from "./access.ts";
 import { paperPods } from "./paper-pods.ts";
+import { whileReady } from "./rules-ready.ts";
 import type { Trial } from "./rules-trial.ts";
 
 /** What Gatehouse does on Kubernetes. Rejects where it cannot. */
@@ -59,15 +60,19 @@ interface Source {
   readonly of: Collection;
   /** Makes one; not by the replica that is looked at. */
   readonly make: (trial: Trial) => Promise<unknown>;
+  /** While it is far enough for something to be recorded on it: an operator's resource is not touched before its driver was ready. */
+  readonly recordable: (trial: Trial, act: () => Promise<void>) => Promise<void>;
 }
 
 const ours = (kind: DriverKind): Source => ({
   of: kinds[kind],
   make: async (trial) => await trial.founder.start(order(trial, kind)),
+  recordable: async (trial, act) => await (kind === "pod" ? act() : whileReady(trial, kind, act)),
 });
 
 const theirs: Source = {
   of: pods,
+  recordable: async (_trial, act) => await act(),
   async make({ admin, namespace, app }) {
     await admin.create(pods, {
       apiVersion: "v1",
@@ -83,7 +88,7 @@ const theirs: Source = {
   },
 };
 
-const checksOf = ({ of, make }: Source) => ({
+const checksOf = ({ of, make, recordable }: Source) => ({
   "knows those that are there": (async (trial) => {
     await make(trial);
     const watched = await trial.replica();
@@ -99,9 +104,11 @@ const checksOf = ({ of, make }: Source) => ({
     let name = "";
     const isIt = ({ method, path }: ApiCall) => method === "PATCH" && path.endsWith(`/${name}`);
     const watched = await trial.replica(before(isIt, async () => await touch(trial, of, name)));
-    const driver = await known(trial, watched);
-    ({ name } = driver);
-    await record(watched, driver);
+    await recordable(trial, async () => {
+      const driver = await known(trial, watched, ({ phase }) => of === pods || of === kinds.pod || phase === "ready");
+      ({ name } = driver);
+      await record(watched, driver);
+    });
     const { metadata } = await trial.admin.get(of, trial.namespace, name);
     if (metadata.annotations?.[annotation.activity] === undefined) throw new Error("nothing was recorded");
   }) satisfies Check,

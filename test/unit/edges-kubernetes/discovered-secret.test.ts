@@ -16,21 +16,22 @@ const claims = { [annotation.owner]: "u1@corp", [annotation.tokenSecret]: "their
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 describe("the Secret of a discovered driver", () => {
-  it("is given where nothing speaks against it", () => {
-    expect(secretRefusal(secret(), pod(claims))).toBeUndefined();
-    const bound = { [annotation.session]: `${namespace}/nightly`, [annotation.owner]: "u1@corp" };
-    expect(
-      secretRefusal(secret({ annotations: bound }), pod({ ...claims, [annotation.app]: "nightly" })),
-    ).toBeUndefined();
-    expect(
-      secretRefusal(secret({ annotations: { [annotation.session]: `${namespace}/etl` } }), pod(claims)),
-    ).toBeUndefined();
+  it("is given where it says whose it is, and nothing speaks against it", () => {
+    const owned = { [annotation.owner]: "u1@corp" };
+    expect(secretRefusal(secret({ annotations: owned }), pod(claims))).toBeUndefined();
+    const here = { ...owned, [annotation.session]: `${namespace}/etl` };
+    expect(secretRefusal(secret({ annotations: here }), pod(claims))).toBeUndefined();
+    const bound = { ...owned, [annotation.session]: `${namespace}/nightly` };
+    const nightly = pod({ ...claims, [annotation.app]: "nightly" });
+    expect(secretRefusal(secret({ annotations: bound }), nightly)).toBeUndefined();
   });
 
   it.each([
     [{ labels: { [label.driver]: "gh-one" } }, "another driver's"],
     [{ annotations: { [annotation.seal]: "seal" } }, "another driver's"],
     [{ annotations: { [annotation.session]: `${namespace}/other` } }, "another session"],
+    [{}, "does not say whose it is"],
+    [{ annotations: { [annotation.session]: `${namespace}/etl` } }, "does not say whose it is"],
     [{ annotations: { [annotation.owner]: "u2@corp" } }, "another owner"],
   ])("is refused: %j", (metadata, why) => {
     expect(secretRefusal(secret(metadata), pod(claims))).toContain(why);

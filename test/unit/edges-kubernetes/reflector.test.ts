@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { ApiError } from "../../../src/edges/kubernetes/api.ts";
 import type { KubeObject } from "../../../src/edges/kubernetes/objects.ts";
-import { createReflector, type ReflectorState } from "../../../src/edges/kubernetes/reflector.ts";
+import { createReflector } from "../../../src/edges/kubernetes/reflector.ts";
+import type { ReflectorState } from "../../../src/edges/kubernetes/reflector-state.ts";
 import { countingMetrics } from "../../support/counting-metrics.ts";
 import { createFakeClock, settled } from "../../support/fake-clock.ts";
 import { type LogLine, recordingLog } from "../../support/recording-log.ts";
