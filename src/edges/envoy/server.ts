@@ -48,9 +48,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
   for (const { definition, implementation } of options.services) server.addService(definition, implementation);
   const listening = await listen(options.address, server.createConnectionInjector(credentials));
   return {
-    address: options.address.startsWith("unix:")
-      ? options.address
-      : options.address.replace(/:\d+$/, `:${listening.port}`),
+    address: listening.address,
     drain: () =>
       new Promise((resolve, reject) => {
         void listening.end();
@@ -69,8 +67,8 @@ export async function startControlServer(options: ControlServerOptions): Promise
 }
 
 interface Listening {
-  /** 0 for a Unix socket. */
-  readonly port: number;
+  /** With the real port. */
+  readonly address: string;
   /** Takes no more connections; resolves when the last one has ended. */
   end(): Promise<void>;
 }
@@ -91,7 +89,8 @@ async function listen(address: string, injector: ConnectionInjector): Promise<Li
   const bound = server.address();
   let closed: Promise<void> | undefined;
   return {
-    port: bound === null || typeof bound === "string" ? 0 : bound.port,
+    // A Unix socket is bound to a text.
+    address: bound === null || typeof bound === "string" ? address : address.replace(/:\d+$/, `:${bound.port}`),
     end() {
       closed ??= new Promise((resolve) => void server.close(() => resolve()));
       return closed;
