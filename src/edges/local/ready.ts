@@ -25,7 +25,8 @@ export async function untilReady({ pid, address, token, signal }: ReadyProbe): P
   signal.throwIfAborted();
 }
 
-async function accepts({ host, port }: ReadyProbe["address"]): Promise<boolean> {
+/** Whether somebody accepts connections there. */
+export async function accepts({ host, port }: ReadyProbe["address"]): Promise<boolean> {
   return await new Promise((resolve) => {
     const socket = connect({ host, port, timeout: 1_000 });
     const end = (accepted: boolean) => {

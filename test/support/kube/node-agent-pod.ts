@@ -1,9 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Tools } from "../../../deploy/local/tools.ts";
 import type { ContainerState } from "../../../src/edges/kubernetes/objects.ts";
+import { accepts } from "../../../src/edges/local/ready.ts";
 import type { KubeAdmin } from "./access.ts";
 import { type ContainerCommand, containerCommand, MissingConfig } from "./kubelet-env.ts";
-import { acceptsAt, probedPort } from "./kubelet-probe.ts";
+import { probedPort } from "./kubelet-probe.ts";
 import type { Observed } from "./kubelet-status.ts";
 import type { AgentContainer, AgentPod } from "./kubelet-types.ts";
 import { bindPod, deletePod, report, reportUnschedulable } from "./node-agent-report.ts";
@@ -190,7 +191,7 @@ async function reportReady(
   { host, port }: { readonly host: string; readonly port: number },
   signal: AbortSignal,
 ): Promise<void> {
-  while (!signal.aborted && !(await acceptsAt(host, port))) await delay(probeMs);
+  while (!signal.aborted && !(await accepts({ host, port }))) await delay(probeMs);
   if (!signal.aborted && !run.over.signal.aborted) await report(run, { ready: true });
 }
 
