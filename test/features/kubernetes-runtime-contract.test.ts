@@ -6,7 +6,8 @@ import { pods } from "../support/kube/access.ts";
 import { startKubeCluster } from "../support/kube/cluster.ts";
 import { startNodeAgent } from "../support/kube/node-agent.ts";
 import { startOperator } from "../support/kube/operators.ts";
-import { podProfile, runtimeWorld } from "../support/kube/runtime-world.ts";
+import { podProfile } from "../support/kube/pod-profile.ts";
+import { runtimeWorld } from "../support/kube/runtime-world.ts";
 import { testTools } from "../support/tools.ts";
 import { driverRuntimeContract, type RuntimeHarness } from "./driver-runtime.contract.ts";
 

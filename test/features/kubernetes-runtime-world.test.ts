@@ -6,7 +6,7 @@ import type { DriverResource, Pod } from "../../src/edges/kubernetes/objects.ts"
 import { pods } from "../support/kube/access.ts";
 import { grant } from "../support/kube/access-rights.ts";
 import { keyOf, nameFor, namespace, order, type PaperWorld, paperWorld, refusal } from "../support/kube/paper-world.ts";
-import { podProfile } from "../support/kube/runtime-world.ts";
+import { podProfile } from "../support/kube/pod-profile.ts";
 import { until } from "../support/until.ts";
 
 // Pods that nobody runs: the test reports what a kubelet would. See also the contract, which has a real Spark.

@@ -14,8 +14,8 @@ import { type Watched, watchRuntime } from "../watched.ts";
 import { type KubeAdmin, pods } from "./access.ts";
 import { serviceAccountToken } from "./access-rights.ts";
 import type { KubeCluster } from "./cluster.ts";
+import { podProfile } from "./pod-profile.ts";
 import type { GivenRules } from "./rules-given.ts";
-import { podProfile } from "./runtime-world.ts";
 
 type Wrap = (api: KubeApi) => KubeApi;
 

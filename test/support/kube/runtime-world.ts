@@ -2,56 +2,15 @@ import { randomBytes, randomUUID } from "node:crypto";
 import type { DriverRuntime } from "../../../src/drivers/runtime.ts";
 import type { KubeApi } from "../../../src/edges/kubernetes/api.ts";
 import { createKubeApi } from "../../../src/edges/kubernetes/kube-api.ts";
-import type {
-  KubernetesProfile,
-  KubernetesRuntimeOptions,
-  PodSettings,
-} from "../../../src/edges/kubernetes/options.ts";
+import type { KubernetesRuntimeOptions } from "../../../src/edges/kubernetes/options.ts";
 import { createKubernetesRuntime } from "../../../src/edges/kubernetes/runtime.ts";
 import { systemClock } from "../../../src/kernel/clock.ts";
 import { noMetrics } from "../../../src/kernel/metrics.ts";
 import { type LogLine, recordingLog } from "../recording-log.ts";
 import { grant, serviceAccountToken, serviceAccountUser } from "./access-rights.ts";
 import type { KubeCluster } from "./cluster.ts";
+import { podProfile } from "./pod-profile.ts";
 import { driverRules, leaseRules } from "./rules.ts";
-
-const nothing: PodSettings = {
-  serviceAccount: undefined,
-  labels: {},
-  annotations: {},
-  nodeSelector: {},
-  tolerations: [],
-};
-
-/** A plain pod without executors. */
-export const podProfile: KubernetesProfile = {
-  kind: "pod",
-  sparkVersion: "4.1.0",
-  image: "apache/spark:4.1.0",
-  imagePullPolicy: undefined,
-  imagePullSecrets: [],
-  driverCores: 1,
-  driverMemory: "1g",
-  driverMemoryOverhead: undefined,
-  executorInstances: 0,
-  executorCores: 1,
-  executorMemory: "1g",
-  executorMemoryOverhead: undefined,
-  driver: nothing,
-  executor: nothing,
-  runAsUser: 185,
-  executorPodNamePrefix: undefined,
-  adaptiveExecution: undefined,
-  coalescePartitions: undefined,
-  eventLogDir: undefined,
-  grpcMaxMessageBytes: undefined,
-  arrowMaxBatchBytes: undefined,
-  connectSessionTimeoutMs: undefined,
-  javaOptions: undefined,
-  sparkConf: {},
-  allowTokenless: false,
-  maxTtlMs: 4 * 3_600_000,
-};
 
 export interface RuntimeWorldOptions {
   /** Home of the drivers; made where it is missing. */

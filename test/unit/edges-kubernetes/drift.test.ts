@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { createDrift } from "../../../src/edges/kubernetes/drift.ts";
 import { annotation } from "../../../src/edges/kubernetes/labels.ts";
 import { templateHash } from "../../../src/edges/kubernetes/template-hash.ts";
-import { podProfile } from "../../support/kube/runtime-world.ts";
+import { podProfile } from "../../support/kube/pod-profile.ts";
 
 const made = (uid: string, hash: string | undefined) => ({
   metadata: {

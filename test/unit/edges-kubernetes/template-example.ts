@@ -1,45 +1,18 @@
 import type { StartRequest } from "../../../src/drivers/runtime.ts";
 import type { DriverKind } from "../../../src/edges/kubernetes/kinds.ts";
 import type { DriverFacts } from "../../../src/edges/kubernetes/labels.ts";
-import type { KubernetesProfile, PodSettings } from "../../../src/edges/kubernetes/options.ts";
+import type { KubernetesProfile } from "../../../src/edges/kubernetes/options.ts";
 import type { TemplateInput } from "../../../src/edges/kubernetes/template-input.ts";
-
-const nowhere: PodSettings = {
-  serviceAccount: undefined,
-  labels: {},
-  annotations: {},
-  nodeSelector: {},
-  tolerations: [],
-};
+import { podProfile } from "../../support/kube/pod-profile.ts";
 
 /** A profile that says no more than it must. */
 export const plainProfile: KubernetesProfile = {
-  kind: "pod",
-  sparkVersion: "4.1.0",
+  ...podProfile,
   image: "apache/spark:4.1.0-python3",
-  imagePullPolicy: undefined,
-  imagePullSecrets: [],
   driverCores: 2,
   driverMemory: "4g",
-  driverMemoryOverhead: undefined,
-  executorInstances: 0,
   executorCores: 2,
   executorMemory: "4g",
-  executorMemoryOverhead: undefined,
-  driver: nowhere,
-  executor: nowhere,
-  runAsUser: 185,
-  executorPodNamePrefix: undefined,
-  adaptiveExecution: undefined,
-  coalescePartitions: undefined,
-  eventLogDir: undefined,
-  grpcMaxMessageBytes: undefined,
-  arrowMaxBatchBytes: undefined,
-  connectSessionTimeoutMs: undefined,
-  javaOptions: undefined,
-  sparkConf: {},
-  allowTokenless: false,
-  maxTtlMs: 14_400_000,
 };
 
 /** A profile that says all it can. */
