@@ -18,7 +18,7 @@ export interface GoProgram {
   readonly effort: string;
   /** Its folder below the cache. */
   readonly name: string;
-  /** The module's folder, with go.mod, go.sum and main.go. */
+  /** The module's folder, with go.mod, go.sum, main.go and maybe more of its one package. */
   readonly module: string;
   readonly binary: string;
   /** Other names of the binary, as links beside it. */

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { buildWithGo, findGo, type GoBuild, type GoProgram, goEnvironment } from "./go-build.ts";
@@ -54,7 +54,7 @@ export async function ensureGoPrograms(
 
 function installation(build: GoBuild): Installation {
   const { title, effort, name, module, binary, links, pins } = build.program;
-  const sources = ["go.mod", "go.sum", "main.go"].map((file) => readFileSync(join(module, file), "utf8"));
+  const sources = sourceFiles(module).map((file) => readFileSync(join(module, file), "utf8"));
   return {
     title: `${title} for tests (built from source, ${effort}, once)`,
     name,
@@ -71,4 +71,12 @@ function installation(build: GoBuild): Installation {
       for (const link of links) await symlink(binary, join(draft, link));
     },
   };
+}
+
+/** go.mod, go.sum, main.go and then the module's other files in their names' order; its own tests build nothing. */
+function sourceFiles(module: string): readonly string[] {
+  const others = readdirSync(module)
+    .filter((file) => file.endsWith(".go") && !file.endsWith("_test.go") && file !== "main.go")
+    .sort();
+  return ["go.mod", "go.sum", "main.go", ...others];
 }
