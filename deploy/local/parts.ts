@@ -42,11 +42,13 @@ export async function startIssuerProcess(layout: Layout, options: IssuerOptions)
 /**
  * Writes the configuration and starts Gatehouse with it: the sources, or what `npm run build` made where
  * GATEHOUSE_BUILT is 1.
+ * @param nodeArguments for Node itself, such as `--cpu-prof`
  */
 export async function startGatehouseProcess(
   layout: Layout,
   config: ConfigTree,
   env: Readonly<Record<string, string>> = {},
+  nodeArguments: readonly string[] = [],
 ): Promise<Child> {
   writePrivateFile(layout.configFile, stringify(config));
   const program =
@@ -55,7 +57,7 @@ export async function startGatehouseProcess(
   return await startChild({
     name: "Gatehouse",
     command: process.execPath,
-    args: [...program, "serve", "--config", layout.configFile],
+    args: [...nodeArguments, ...program, "serve", "--config", layout.configFile],
     cwd: repositoryRoot,
     env: plainEnvironment(env),
     logFile: join(layout.logs, "gatehouse.log"),

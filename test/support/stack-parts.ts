@@ -28,6 +28,8 @@ export interface StackPartsOptions {
   readonly envoy: string;
   readonly tokenLifetimeSeconds: number;
   readonly users: readonly IssuerUser[];
+  /** For the Node that runs Gatehouse. */
+  readonly nodeArguments: readonly string[];
 }
 
 export type StackParts = Readonly<Record<"issuer" | "gatehouse" | "envoy", StackPart>>;
@@ -57,7 +59,7 @@ export function stackParts(options: StackPartsOptions): StackParts {
       name: "Gatehouse",
       logFile: join(layout.logs, "gatehouse.log"),
       graceMs: 30_000,
-      launch: async () => await startGatehouseProcess(layout, options.config()),
+      launch: async () => await startGatehouseProcess(layout, options.config(), {}, options.nodeArguments),
       ready: async (child) => await gatehouseReady(`http://127.0.0.1:${ports.http}`, { deadlineMs, children: [child] }),
     }),
     envoy: stackPart({

@@ -29,6 +29,8 @@ export interface StackOptions {
   readonly tokenLifetimeSeconds?: number;
   /** Default alice, bob and carol; see `developmentUsers`. */
   readonly users?: readonly IssuerUser[];
+  /** For the Node that runs Gatehouse, such as `--cpu-prof`. Default none. */
+  readonly nodeArguments?: readonly string[];
   /** What is started, in this order. Default the issuer, Gatehouse and Envoy. */
   readonly start?: readonly ("issuer" | "gatehouse" | "envoy")[];
 }
@@ -112,6 +114,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     envoy: tools.envoy,
     tokenLifetimeSeconds: options.tokenLifetimeSeconds ?? 12 * 3600,
     users: options.users ?? developmentUsers,
+    nodeArguments: options.nodeArguments ?? [],
   });
   const stack: Stack = {
     folder,
