@@ -58,7 +58,7 @@ async function start(config: Config, log: Log, { endings, stop }: Running): Prom
 
   const watching = new AbortController();
   endings.push(() => watching.abort());
-  const running = createRuntime(kernel);
+  const running = await createRuntime(kernel);
   const { runtime } = running;
   // After the control servers and the last records: a lease is given back when nothing more is decided here.
   endings.push(() => running.close());

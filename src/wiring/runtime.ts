@@ -1,7 +1,4 @@
 import type { DriverRuntime } from "../drivers/runtime.ts";
-import { createKubeApi } from "../edges/kubernetes/kube-api.ts";
-import { createKubernetesRuntime } from "../edges/kubernetes/runtime.ts";
-import { createLocalRuntime } from "../edges/local/runtime.ts";
 import type { Kernel } from "./door.ts";
 import { advertisedAddress, ownNamespace, readSealKeys, replicaName } from "./replica.ts";
 import { kubernetesSettings, localRuntimeSettings } from "./runtime-settings.ts";
@@ -12,14 +9,19 @@ export interface RunningRuntime {
   close(): Promise<void>;
 }
 
-/** The runtime that `runtime.kind` names. @throws Error where what it needs cannot be read */
-export function createRuntime(kernel: Kernel): RunningRuntime {
-  if (kernel.config.runtime.kind === "kubernetes") return kubernetesRuntime(kernel);
+/** The runtime that `runtime.kind` names; the other one's code is not loaded. @throws Error where what it needs cannot be read */
+export async function createRuntime(kernel: Kernel): Promise<RunningRuntime> {
+  if (kernel.config.runtime.kind === "kubernetes") return await kubernetesRuntime(kernel);
+  const { createLocalRuntime } = await import("../edges/local/runtime.ts");
   const runtime = createLocalRuntime({ ...localRuntimeSettings(kernel.config), ...kernel });
   return { runtime, close: () => runtime.close() };
 }
 
-function kubernetesRuntime({ config, clock, log, metrics }: Kernel): RunningRuntime {
+async function kubernetesRuntime({ config, clock, log, metrics }: Kernel): Promise<RunningRuntime> {
+  const [{ createKubeApi }, { createKubernetesRuntime }] = await Promise.all([
+    import("../edges/kubernetes/kube-api.ts"),
+    import("../edges/kubernetes/runtime.ts"),
+  ]);
   const { kubeconfig_file, request_timeout_seconds, seal_key_file, peer } = config.runtime.kubernetes;
   // Present: the configuration's cross-checks ask for it.
   const sealKeys = readSealKeys(seal_key_file ?? "");

@@ -1,8 +1,9 @@
 import type { Agent, IncomingMessage, RequestOptions } from "node:http";
 import { request as httpRequest, Agent as PlainAgent } from "node:http";
 import { request as httpsRequest, Agent as TlsAgent } from "node:https";
-import { KubeConfig } from "@kubernetes/client-node";
+import type { KubeConfig } from "@kubernetes/client-node";
 import { ApiError } from "./api.ts";
+import { type PodAccount, podAccount, podConnection } from "./pod-account.ts";
 
 /** How to reach the API server at this moment, credentials included. */
 export interface Connection {
@@ -28,7 +29,7 @@ const FRESH_MS = 10_000;
 const IDLE_MS = 45_000;
 
 /** @param kubeconfigFile undefined: the ServiceAccount of the pod that we run in */
-export function createConnections(kubeconfigFile: string | undefined): Connections {
+export function createConnections(kubeconfigFile: string | undefined, account: PodAccount = podAccount): Connections {
   // `maxSockets` stays without a limit: each watch holds a connection, and must not keep requests waiting.
   const agents = {
     "https:": new TlsAgent({ keepAlive: true, timeout: IDLE_MS }),
@@ -37,7 +38,8 @@ export function createConnections(kubeconfigFile: string | undefined): Connectio
   let config: KubeConfig | undefined;
   let cached: { readonly connection: Promise<Connection>; readonly until: number } | undefined;
   const load = async (): Promise<Connection> => {
-    config ??= readConfig(kubeconfigFile);
+    if (kubeconfigFile === undefined) return { ...podConnection(account), agent: agents["https:"] };
+    config ??= await readConfig(kubeconfigFile);
     const cluster = config.getCurrentCluster();
     if (cluster === null) throw new Error("no cluster");
     const server = new URL(cluster.server);
@@ -73,10 +75,11 @@ export function createConnections(kubeconfigFile: string | undefined): Connectio
   };
 }
 
-function readConfig(file: string | undefined): KubeConfig {
-  const config = new KubeConfig();
-  if (file === undefined) config.loadFromCluster();
-  else config.loadFromFile(file);
+/** The library takes half a second and 70 MB to load: a pod, which needs no kubeconfig, does without. */
+async function readConfig(file: string): Promise<KubeConfig> {
+  const library = await import("@kubernetes/client-node");
+  const config = new library.KubeConfig();
+  config.loadFromFile(file);
   return config;
 }
 
