@@ -1,47 +1,79 @@
-// What Gatehouse is measured against, and what measures it: one program, one subcommand each. All end when standard input
-// closes or on SIGTERM; those that serve print "listening" once they do.
+// What Gatehouse is measured against, and what measures it: one program, one subcommand each. All but `load` serve until
+// standard input closes or SIGTERM comes, and print "listening" once they listen.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
-	_ "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	_ "github.com/golang-jwt/jwt/v5"
-	_ "github.com/hashicorp/golang-lru/v2"
-	_ "google.golang.org/genproto/googleapis/rpc/status"
-	_ "google.golang.org/grpc"
-	_ "google.golang.org/protobuf/proto"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 )
 
 func main() {
-	if len(os.Args) < 2 {
-		fail(fmt.Errorf("usage: bench-peers load | upstream | authz | xds"))
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-peers:", err)
+		os.Exit(1)
 	}
-	args := os.Args[2:]
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		return errors.New("usage: bench-peers load | upstream | authz | xds")
+	}
 	var err error
-	switch os.Args[1] {
+	switch name, args := args[0], args[1:]; name {
+	case "load":
+		err = runLoad(os.Stdin, os.Stdout)
+	case "upstream":
+		err = runUpstream(args)
+	case "authz":
+		err = runAuthz(args)
 	case "xds":
 		err = runXds(args)
 	default:
-		err = fmt.Errorf("no such subcommand: %s", os.Args[1])
+		err = fmt.Errorf("no such subcommand: %s", name)
 	}
+	return err
+}
+
+// The address is `unix:/path` or `host:port`.
+func listenOn(address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return net.Listen("unix", path)
+	}
+	return net.Listen("tcp", address)
+}
+
+// Envoy sends a PING every few seconds to notice a server that hangs; grpc-go would close the connection over that.
+func pingsAllowed() grpc.ServerOption {
+	return grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true})
+}
+
+// Serves until the program should end, and then ends every call and connection at once.
+func serve(server *grpc.Server, address string) error {
+	listener, err := listenOn(address)
 	if err != nil {
-		fail(err)
+		return err
 	}
+	go func() {
+		untilTold()
+		server.Stop()
+	}()
+	fmt.Println("listening")
+	return server.Serve(listener)
 }
 
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, "bench-peers:", err)
-	os.Exit(1)
-}
-
-// Returns when the program should end: SIGTERM or SIGINT, or standard input at its end. What is read there is dropped.
+// Returns when the program should end: SIGTERM, SIGINT, or the end of standard input. What comes there is dropped.
 func untilTold() {
-	told := make(chan os.Signal, 1)
+	told := make(chan os.Signal, 2)
 	signal.Notify(told, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
