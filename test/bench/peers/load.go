@@ -64,6 +64,11 @@ func runLoad(in io.Reader, out io.Writer) error {
 	if err := decoder.Decode(&plan); err != nil {
 		return fmt.Errorf("the plan: %w", err)
 	}
+	// Whoever gave the plan keeps the input open as long as the answer is wanted.
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		os.Exit(1)
+	}()
 	load, err := newLoad(plan)
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
-// What Gatehouse is measured against, and what measures it: one program, one subcommand each. All but `load` serve until
-// standard input closes or SIGTERM comes, and print "listening" once they listen.
+// What Gatehouse is measured against, and what measures it: one program, one subcommand each. All end when standard input
+// closes or on SIGTERM; those that serve print "listening" once they listen.
 package main
 
 import (
