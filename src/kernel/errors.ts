@@ -12,7 +12,8 @@ export interface GatewayErrorOptions {
 
 /**
  * The one error that crosses layers. `message` is safe to show to the client and says what to change; everything else
- * stays in `cause`.
+ * stays in `cause`. Only an error that the log is to explain has a stack, INTERNAL or one with a cause: finding one costs
+ * more than the rest of a refusal, and whoever sends bad calls could make us find many.
  */
 export class GatewayError extends Error {
   readonly reason: Reason;
@@ -20,7 +21,10 @@ export class GatewayError extends Error {
   readonly fields: Readonly<Record<string, string>>;
 
   constructor(reason: Reason, message: string, options: GatewayErrorOptions = {}) {
+    const limit = Error.stackTraceLimit;
+    if (reason !== "INTERNAL" && options.cause === undefined) Error.stackTraceLimit = 0;
     super(message, { cause: options.cause });
+    Error.stackTraceLimit = limit;
     this.name = "GatewayError";
     this.reason = reason;
     this.retryAfterMs = options.retryAfterMs;

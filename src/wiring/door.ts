@@ -3,7 +3,7 @@ import type { Config } from "../config/resolve.ts";
 import type { AuditSink } from "../decisions/audit.ts";
 import type { CheckRequest, Decision } from "../decisions/decision.ts";
 import type { Registry } from "../drivers/registry.ts";
-import { createTokenVerifier, tokenFingerprint } from "../edges/oidc/token-verifier.ts";
+import { createTokenVerifier } from "../edges/oidc/token-verifier.ts";
 import { type ApiCalls, createApiCalls } from "../flows/api-calls.ts";
 import { createAuthorize } from "../flows/authorize.ts";
 import { createInspect } from "../flows/inspect.ts";
@@ -53,7 +53,7 @@ export function createDoor(kernel: Kernel, parts: DoorParts): Door {
     ticks: () => performance.now(),
     onAuditFailure: config.audit.on_failure,
     auditTimeoutMs: config.audit.timeout_ms,
-    fingerprint: tokenFingerprint,
+    fingerprint: (token: string) => verifier.fingerprint(token),
     verifier,
     registry,
     policy: {

@@ -157,14 +157,20 @@ describe("the cache of verified tokens", () => {
 
   it("calls that come together share one check, and one refusal", async () => {
     const w = await start();
-    const good = await signToken(w.key, w.claims());
-    const principals = await Promise.all(Array.from({ length: 8 }, () => w.verifier.verify(good)));
+    const next = await signingKey("ES256", "k2");
+    w.server.publish([next.publicJwk]);
+    const good = await signToken(next, w.claims());
+    const bad = await signToken(next, w.claims({ aud: "other" }));
+    await w.clock.advance(31_000);
+    // All of them wait for the fetch that the first one causes.
+    const [principals, refusals] = await Promise.all([
+      Promise.all(Array.from({ length: 8 }, () => w.verifier.verify(good))),
+      Promise.all(Array.from({ length: 8 }, () => refusalOf(w.verifier, bad))),
+    ]);
     expect(new Set(principals).size).toBe(1);
-    const bad = await signToken(w.key, w.claims({ aud: "other" }));
-    const refusals = await Promise.all(Array.from({ length: 8 }, () => refusalOf(w.verifier, bad)));
-    expect(new Set(refusals.map(({ reason }) => reason))).toEqual(new Set(["TOKEN_AUDIENCE_WRONG"]));
-    // Nothing of it stays: the next call is checked anew.
-    expect(await refusalOf(w.verifier, bad)).not.toBe(refusals[0]);
+    expect(refusals.map(({ reason }) => reason)).toEqual(Array(8).fill("TOKEN_AUDIENCE_WRONG"));
+    expect(new Set(refusals).size).toBe(1);
+    expect(w.server.fetches.keys).toBe(2);
   });
 
   it("drops the tokens of a key that the issuer withdrew, at the next fetch", async () => {
@@ -179,17 +185,14 @@ describe("the cache of verified tokens", () => {
     await expect(w.verifier.verify(await signToken(next, w.claims()))).resolves.toMatchObject({ user: "alice" });
   });
 
-  it("a flood of bad tokens pushes no good one out; a flood of good ones stays bounded", async () => {
+  it("a flood of good tokens stays bounded", async () => {
     const w = await start({ cache: { maxEntries: 2, maxAgeSeconds: 300 } });
     const good = await signToken(w.key, w.claims());
+    for (let i = 0; i < 3; i += 1) await w.verifier.verify(await signToken(w.key, w.claims({ jti: `${i}` })));
     await w.verifier.verify(good);
-    const mallory = await signingKey("ES256", "k1");
-    for (let i = 0; i < 20; i += 1) await refusalOf(w.verifier, await signToken(mallory, w.claims({ jti: `${i}` })));
+    for (let i = 0; i < 2; i += 1) await w.verifier.verify(await signToken(w.key, w.claims({ jti: `more ${i}` })));
     await w.verifier.verify(good);
-    expect(cached(w, "hit")).toBe(1);
-    for (let i = 0; i < 2; i += 1) await w.verifier.verify(await signToken(w.key, w.claims({ jti: `${i}` })));
-    await w.verifier.verify(good);
-    expect(cached(w, "hit")).toBe(1);
+    expect([cached(w, "hit"), cached(w, "miss")]).toEqual([0, 7]);
   });
 });
 

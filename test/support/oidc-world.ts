@@ -1,6 +1,7 @@
 import { vi } from "vitest";
 import { createTokenVerifier, type TokenVerifierOptions } from "../../src/edges/oidc/token-verifier.ts";
 import type { IssuerConfig } from "../../src/identity/issuer.ts";
+import type { Principal } from "../../src/identity/principal.ts";
 import type { TokenVerifier } from "../../src/identity/token-verifier.ts";
 import { GatewayError } from "../../src/kernel/errors.ts";
 import { silentLog } from "../../src/kernel/log.ts";
@@ -16,7 +17,8 @@ export interface OidcWorld {
   readonly clock: FakeClock;
   readonly server: JwksServer;
   readonly key: SigningKey;
-  readonly verifier: TokenVerifier;
+  /** Whatever the verifier does at once comes as a promise here. */
+  readonly verifier: { verify(token: string): Promise<Principal> };
   /** How often each metric's label value was counted, as "name value". */
   readonly counted: Map<string, number>;
   readonly logged: string[];
@@ -78,7 +80,7 @@ export async function oidcWorld(options: OidcWorldOptions = {}): Promise<OidcWor
     clock,
     server,
     key,
-    verifier,
+    verifier: { verify: async (token) => await verifier.verify(token) },
     counted,
     logged,
     claims: (changes = {}) => {

@@ -21,6 +21,8 @@ interface IssuerKeysOptions extends KeyTimes {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Called whenever keys arrived, the same ones or others. */
+  readonly onFetched: () => void;
 }
 
 /** The keys of one issuer, kept fresh in the background. */
@@ -49,9 +51,12 @@ function retryDelayMs(failures: number, cooldownMs: number): number {
   return Math.min(cooldownMs, FIRST_RETRY_MS * 2 ** Math.min(failures - 1, 20));
 }
 
-function failureOf(thrown: unknown, timedOut: boolean): { readonly outcome: string; readonly cause: string } {
-  if (timedOut) return { outcome: "timeout", cause: "no answer in time" };
-  return { outcome: "error", cause: thrown instanceof KeyFetchError ? thrown.message : "the issuer cannot be reached" };
+/** @returns the outcome's name in the metrics */
+function told({ log, issuer }: IssuerKeysOptions, thrown: unknown, timedOut: boolean, failures: number): string {
+  const known = thrown instanceof KeyFetchError ? thrown.message : "the issuer cannot be reached";
+  const error = timedOut ? "no answer in time" : known;
+  log.warn("an issuer's keys could not be fetched", { issuer: issuer.name, error, failures });
+  return timedOut ? "timeout" : "error";
 }
 
 async function loadKeys(
@@ -91,6 +96,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): IssuerKeys {
     let outcome = "ok";
     try {
       keys = await loadKeys(issuer, controller.signal, log);
+      options.onFetched();
       loadedAt = clock.now();
       failures = 0;
       notBefore = loadedAt + cooldownMs;
@@ -99,9 +105,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): IssuerKeys {
       failures += 1;
       next = retryDelayMs(failures, cooldownMs);
       notBefore = clock.now() + next;
-      const failure = failureOf(thrown, controller.signal.aborted);
-      outcome = failure.outcome;
-      log.warn("an issuer's keys could not be fetched", { issuer: issuer.name, error: failure.cause, failures });
+      outcome = told(options, thrown, controller.signal.aborted, failures);
     } finally {
       cancelTimeout();
     }
