@@ -14,6 +14,7 @@ import type { Life } from "./life.ts";
 /** What Envoy talks to: four servers, so that held checks or big bodies starve neither ADS nor the access log. */
 export interface Control {
   readonly publisher: Publisher;
+  readonly ads: Pick<Ads, "onAcknowledgement">;
   /** Lets calls under way end for `shutdown.drain_seconds`, then cuts them. */
   close(): Promise<void>;
 }
@@ -71,6 +72,7 @@ async function startAll(kernel: Kernel, parts: ControlParts, servers: Servers): 
   const { publisher, ads } = await startAds(kernel, parts, { addresses, listen });
   return {
     publisher,
+    ads,
     async close() {
       // Settled, not all: a server that cannot drain must not keep the others from being closed.
       const drained = Promise.allSettled(servers.draining.map((server) => server.drain()));
