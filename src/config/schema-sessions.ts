@@ -160,6 +160,12 @@ export const activity = section(
       { unit: "seconds", min: 0.1, max: 3600 },
       "How often idleness and lifetimes are checked.",
     ),
+    max_writes_per_second: amount(
+      50,
+      { unit: "writes per second", min: 1, max: 10_000 },
+      "Drivers' records that each replica writes at most. A driver in use is written every quarter of its idle timeout, " +
+        "and once more when it has something new; what a message waits for is written at once, and others give way.",
+    ),
   },
   "What says that a session is in use.",
 );

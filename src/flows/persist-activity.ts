@@ -2,10 +2,12 @@ import type { Draining, Driver } from "../drivers/driver.ts";
 import type { Registry } from "../drivers/registry.ts";
 import type { DriverRuntime } from "../drivers/runtime.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { GatewayError } from "../kernel/errors.ts";
 import type { Log } from "../kernel/log.ts";
+import type { Metrics } from "../kernel/metrics.ts";
 import type { Activity, Urgency } from "../sessions/activity.ts";
-import { type DrainWish, drainingNow, sameDraining, type WrittenDrain } from "./persist-drain.ts";
+import { drainingNow, sameDraining } from "./persist-drain.ts";
+import { type Entry, newEntry, recordUnavailable } from "./persist-entry.ts";
+import { createWriteTurns, maxWritesAtOnce, type WriteTurns } from "./write-turns.ts";
 
 export interface PersistActivityOptions {
   readonly activity: Pick<Activity, "toRecord" | "base" | "written" | "refresh">;
@@ -15,6 +17,9 @@ export interface PersistActivityOptions {
   readonly log: Log;
   /** The profile's idle timeout: what is not urgent is written at most every quarter of it. */
   readonly idleTimeoutMs: (profile: string) => number;
+  readonly metrics: Pick<Metrics, "count">;
+  /** Writes of all drivers in a second, but for those that a message or a drain waits for. */
+  readonly maxWritesPerSecond: number;
 }
 
 /**
@@ -36,28 +41,9 @@ export interface ActivityWriter {
   close(): Promise<void>;
 }
 
-interface Waiter {
-  resolve(): void;
-  reject(error: GatewayError): void;
-}
-
-interface Entry {
-  readonly uid: string;
-  wish: DrainWish | undefined;
-  written: WrittenDrain | undefined;
-  /** Whether another record was reported during the write under way. */
-  refresh: boolean;
-  dirty: boolean;
-  writing: Promise<void> | undefined;
-  lastWrite: number;
-  failures: number;
-  /** When the next write is due, and how to cancel it. */
-  next: { readonly at: number; readonly cancel: () => void } | undefined;
-  waiters: Waiter[];
-}
-
 interface State extends PersistActivityOptions {
   readonly entries: Map<string, Entry>;
+  readonly turns: WriteTurns;
   closed: boolean;
 }
 
@@ -69,7 +55,8 @@ const waitLimitMs = 5_000;
 const maxBackoffMs = 60_000;
 
 export function createPersistActivity(options: PersistActivityOptions): ActivityWriter {
-  const state: State = { ...options, entries: new Map(), closed: false };
+  const turns = createWriteTurns(options.clock, options.maxWritesPerSecond);
+  const state: State = { ...options, entries: new Map(), turns, closed: false };
   options.registry.onChange((change) => {
     if (change.kind === "remove") forget(state, change.end.uid);
     else if (change.kind === "upsert" && change.before !== undefined) reported(state, change.driver, change.before);
@@ -80,6 +67,9 @@ export function createPersistActivity(options: PersistActivityOptions): Activity
       if (entry === undefined) return undefined;
       entry.dirty = true;
       if (urgency === "before-forwarding") return written(state, entry);
+      // Nearly every call ends here: what is due already is due no later than this would be.
+      if (urgency === "later" && entry.next !== undefined) return undefined;
+      entry.soon ||= urgency === "soon";
       schedule(state, entry, urgency === "soon" ? soonGapMs : quarter(state, uid));
       return undefined;
     },
@@ -105,25 +95,13 @@ export function createPersistActivity(options: PersistActivityOptions): Activity
 
 function entryOf(state: State, uid: string): Entry | undefined {
   const known = state.entries.get(uid);
+  if (known !== undefined) return known;
   const driver = state.registry.byUid(uid);
-  if (known !== undefined || driver === undefined) return known;
+  if (driver === undefined) return undefined;
   const entry = newEntry(driver);
   state.entries.set(uid, entry);
   return entry;
 }
-
-const newEntry = (driver: Driver): Entry => ({
-  uid: driver.uid,
-  wish: undefined,
-  written: undefined,
-  refresh: false,
-  dirty: false,
-  writing: undefined,
-  lastWrite: driver.recorded?.recordedAt ?? driver.recorded?.lastActive ?? driver.createdAt,
-  failures: 0,
-  next: undefined,
-  waiters: [],
-});
 
 /** A drain that is reported is newer than what was written. Takes in what another replica recorded; after the write under way, because that changes what is news. */
 function reported(state: State, driver: Driver, before: Driver): void {
@@ -153,16 +131,16 @@ function schedule(state: State, entry: Entry, gapMs: number): void {
   if (entry.next !== undefined && entry.next.at <= at) return;
   entry.next?.cancel();
   const cancel = state.clock.after(Math.max(0, at - state.clock.now()), () => {
-    entry.next = undefined;
-    void write(state, entry);
+    next.cancel = state.turns.take(entry.soon, () => write(state, entry));
   });
-  entry.next = { at, cancel };
+  const next = { at, cancel };
+  entry.next = next;
 }
 
 function written(state: State, entry: Entry): Promise<void> {
-  if (state.closed) return Promise.reject(unavailable("this replica is shutting down"));
+  if (state.closed) return Promise.reject(recordUnavailable("this replica is shutting down"));
   return new Promise((resolve, reject) => {
-    const stopTimer = state.clock.after(waitLimitMs, () => reject(unavailable("it took too long")));
+    const stopTimer = state.clock.after(waitLimitMs, () => reject(recordUnavailable("it took too long")));
     entry.waiters.push({
       resolve() {
         stopTimer();
@@ -173,6 +151,7 @@ function written(state: State, entry: Entry): Promise<void> {
         reject(error);
       },
     });
+    state.turns.passedBy();
     void write(state, entry);
   });
 }
@@ -191,7 +170,9 @@ async function attempt(state: State, entry: Entry): Promise<void> {
   const driver = state.registry.byUid(entry.uid);
   const known = state.activity.toRecord(entry.uid);
   const waiters = entry.waiters.splice(0);
+  const { soon } = entry;
   entry.dirty = false;
+  entry.soon = false;
   entry.next?.cancel();
   entry.next = undefined;
   entry.lastWrite = state.clock.now();
@@ -210,12 +191,15 @@ async function attempt(state: State, entry: Entry): Promise<void> {
       if (entry.wish === wish) entry.wish = undefined;
     }
     entry.failures = 0;
+    state.metrics.count("gatehouse_record_writes_total", { outcome: "written" });
     for (const waiter of waiters) waiter.resolve();
   } catch (cause) {
-    for (const waiter of waiters) waiter.reject(unavailable("it could not be written", cause));
+    for (const waiter of waiters) waiter.reject(recordUnavailable("it could not be written", cause));
     if (driver === undefined || state.entries.get(entry.uid) !== entry) return;
     entry.failures += 1;
     entry.dirty = true;
+    entry.soon ||= soon;
+    state.metrics.count("gatehouse_record_writes_total", { outcome: "failed" });
     state.log.warn("a driver's record could not be written and will be tried again", {
       driver_uid: entry.uid,
       failures: entry.failures,
@@ -228,23 +212,22 @@ async function attempt(state: State, entry: Entry): Promise<void> {
   }
 }
 
-const unavailable = (why: string, cause?: unknown): GatewayError =>
-  new GatewayError("RECORD_UNAVAILABLE", `the driver's record cannot be kept now: ${why}; try again`, {
-    cause,
-    retryAfterMs: 1_000,
-  });
-
 function forget(state: State, uid: string): void {
   const entry = state.entries.get(uid);
   entry?.next?.cancel();
   state.entries.delete(uid);
 }
 
+/** In no turns, because nothing comes after it, but never more at once than at any other time. */
 async function close(state: State): Promise<void> {
   state.closed = true;
-  const last = Array.from(state.entries.values(), async (entry) => {
-    await write(state, entry);
-    entry.next?.cancel();
-  });
-  await Promise.allSettled(last);
+  state.turns.close();
+  const entries = state.entries.values();
+  const lane = async () => {
+    for (const entry of entries) {
+      await write(state, entry).catch(() => undefined);
+      entry.next?.cancel();
+    }
+  };
+  await Promise.all(Array.from({ length: maxWritesAtOnce }, lane));
 }

@@ -28,6 +28,8 @@ export interface ReaperOptions {
   /** How often live streams are reported, ms. */
   readonly intervalMs: number;
   readonly passEveryMs: number;
+  /** Resolves once whatever else is due, decisions above all, has had its turn. */
+  readonly pause: () => Promise<void>;
 }
 
 /**
@@ -45,7 +47,7 @@ export interface Reaper {
    *   the driver then serves on
    */
   stopDriver(uid: string, reason: Draining["reason"], decisionId?: string): Promise<void>;
-  /** Begins no more passes. What is under way goes on. */
+  /** Begins nothing more. What is under way goes on. */
   close(): void;
 }
 
@@ -58,12 +60,16 @@ interface State extends ReaperOptions {
   /** Whether this replica might stop drivers when that was last asked. */
   mayStop: boolean;
   cancelNext: () => void;
+  closed: boolean;
 }
 
 const maxBackoffMs = 300_000;
 
 /** Things done at once: many drivers that fall idle together must not flood the runtime. */
 const maxUnderWay = 32;
+
+/** Drivers judged without a pause: well below 2 ms, and so is what a decision may have to wait. */
+const atAStretch = 250;
 
 export function createReaper(options: ReaperOptions): Reaper {
   const state: State = {
@@ -73,6 +79,7 @@ export function createReaper(options: ReaperOptions): Reaper {
     lastPass: options.clock.now(),
     mayStop: options.runtime.mayStop(),
     cancelNext: () => undefined,
+    closed: false,
   };
   const next = () => {
     state.cancelNext = options.clock.after(options.passEveryMs, () => {
@@ -84,34 +91,69 @@ export function createReaper(options: ReaperOptions): Reaper {
     start: next,
     runOnce: () => pass(state),
     stopDriver: (uid, reason, decisionId) => stopDriver(state, uid, reason, decisionId),
-    close: () => state.cancelNext(),
+    close() {
+      state.closed = true;
+      state.cancelNext();
+    },
   };
 }
 
 async function pass(state: State): Promise<void> {
+  let moment = look(state);
+  const { registry, failures } = state;
+  if (!registry.synced) return;
+  for (const uid of failures.keys()) if (registry.byUid(uid) === undefined) failures.delete(uid);
+  const counts = { active: 0, streams: 0 };
+  const begun: Promise<void>[] = [];
+  let judged = 0;
+  for (const { uid } of registry.all()) {
+    if (judged > 0 && judged % atAStretch === 0) {
+      await state.pause();
+      if (state.closed) break;
+      moment = look(state);
+    }
+    judged += 1;
+    // Not the one that was listed: it may have changed, or gone, during a pause.
+    const driver = registry.byUid(uid);
+    const work = driver && judge(state, driver, moment, counts);
+    if (work !== undefined) begun.push(work);
+  }
+  state.metrics.set("gatehouse_sessions_active", {}, counts.active);
+  state.metrics.set("gatehouse_streams", {}, counts.streams);
+  await Promise.all(begun);
+}
+
+/** What holds for all that is judged until the next pause. */
+interface Moment {
+  readonly now: number;
+  readonly mayStop: boolean;
+}
+
+/** After each pause anew: the machine may have slept through it, and the lead may have changed hands. */
+function look(state: State): Moment {
   const now = state.clock.now();
   noticePause(state, now);
-  const mayStop = noticeTurn(state, now);
-  if (!state.registry.synced) return;
-  let active = 0;
-  const begun: Promise<void>[] = [];
-  for (const uid of state.failures.keys()) if (state.registry.byUid(uid) === undefined) state.failures.delete(uid);
-  for (const driver of state.registry.all()) {
-    if (!isRoutable(driver)) continue;
-    try {
-      const usage = state.usage(driver.uid, now);
-      const lifetimes = state.profiles(driver.profile);
-      if (usage === undefined) continue;
-      if (usage.busy.length > 0 || now - usage.lastActive < lifetimes.idleTimeoutMs) active += 1;
-      const work = mayStop ? begin(state, driver, usage, lifetimes) : undefined;
-      if (work !== undefined) begun.push(work);
-    } catch (error) {
-      state.log.error("a driver could not be judged and is left alone", { driver_uid: driver.uid, error });
-    }
+  return { now, mayStop: noticeTurn(state, now) };
+}
+
+function judge(
+  state: State,
+  driver: Driver,
+  { now, mayStop }: Moment,
+  counts: { active: number; streams: number },
+): Promise<void> | undefined {
+  if (!isRoutable(driver)) return undefined;
+  try {
+    const usage = state.usage(driver.uid, now);
+    const lifetimes = state.profiles(driver.profile);
+    if (usage === undefined) return undefined;
+    counts.streams += state.activity.liveStreams(driver.uid, now);
+    if (usage.busy.length > 0 || now - usage.lastActive < lifetimes.idleTimeoutMs) counts.active += 1;
+    return mayStop ? begin(state, driver, usage, lifetimes) : undefined;
+  } catch (error) {
+    state.log.error("a driver could not be judged and is left alone", { driver_uid: driver.uid, error });
+    return undefined;
   }
-  state.metrics.set("gatehouse_sessions_active", {}, active);
-  state.metrics.set("gatehouse_streams", {}, state.activity.liveStreams(now));
-  await Promise.all(begun);
 }
 
 /** When we did not run (the machine slept, the process was stopped), entries were not received either: a gap. */

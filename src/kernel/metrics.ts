@@ -47,6 +47,11 @@ export const metricSpecs = {
     buckets: [1, 2, 4, 6, 8, 10, 15, 20, 30, 60, 120, 300],
   },
   gatehouse_reaps_total: { type: "counter", help: "Drivers stopped by the reaper, by cause.", labels: ["reason"] },
+  gatehouse_record_writes_total: {
+    type: "counter",
+    help: "Writes of drivers' records of their use, by outcome (written, failed).",
+    labels: ["outcome"],
+  },
   gatehouse_driver_ends_total: { type: "counter", help: "Drivers that ended, by cause.", labels: ["cause"] },
   gatehouse_xds_pushes_total: { type: "counter", help: "Delta responses sent, by resource type.", labels: ["type"] },
   gatehouse_xds_acks_total: {

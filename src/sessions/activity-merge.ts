@@ -128,11 +128,21 @@ export function withRecorded(
   unrecordedMs: number,
 ): Usage {
   if (recorded === undefined) return usage;
-  const busy = new Set<BusyCause>(usage.busy);
-  const attached = Math.max(...recorded.detached.map(({ lastAttached }) => lastAttached));
-  if (now - attached < rules.detachedGraceMs) busy.add("detached");
-  if (Object.values(recorded.streamingQueries).some((count) => count > 0)) busy.add("streaming_query");
+  const busy: BusyCause[] = [...usage.busy];
+  const add = (cause: BusyCause, holds: boolean) => {
+    if (holds && !busy.includes(cause)) busy.push(cause);
+  };
+  add(
+    "detached",
+    recorded.detached.some(({ lastAttached }) => now - lastAttached < rules.detachedGraceMs),
+  );
+  add("streaming_query", hasQueries(recorded.streamingQueries));
   const writtenAt = recorded.recordedAt ?? recorded.lastActive;
-  if (now - writtenAt < unrecordedMs + writeSlackMs) busy.add("unproven");
-  return { busy: [...busy], lastActive: Math.max(usage.lastActive, Math.min(now, recorded.lastActive)) };
+  add("unproven", now - writtenAt < unrecordedMs + writeSlackMs);
+  return { busy, lastActive: Math.max(usage.lastActive, Math.min(now, recorded.lastActive)) };
+}
+
+function hasQueries(counts: Counts): boolean {
+  for (const session in counts) if (of(counts, session) > 0) return true;
+  return false;
 }

@@ -69,8 +69,8 @@ export interface Activity {
   base(uid: string): ActivityRecord | undefined;
   /** This one, which `toRecord` gave out, is written: it is the base now. */
   written(uid: string, record: ActivityRecord): void;
-  /** Streams proved alive, over all drivers. */
-  liveStreams(now: number): number;
+  /** That driver's streams that are proved alive; 0 for one that is not tracked. */
+  liveStreams(uid: string, now: number): number;
 }
 
 interface State {
@@ -126,7 +126,7 @@ export function createActivity(rules: IdlenessRules, startedAt: number): Activit
       const driver = state.drivers.get(uid);
       if (driver !== undefined) driver.base = record;
     },
-    liveStreams: (now) => liveStreams(state, now),
+    liveStreams: (uid, now) => liveStreams(state.drivers.get(uid), now, state.rules),
   };
 }
 
@@ -211,10 +211,9 @@ function hasRoom(driver: ActivityState, now: number, rules: IdlenessRules): bool
   return driver.streams.size < activityLimits.streams;
 }
 
-function liveStreams(state: State, now: number): number {
+function liveStreams(driver: ActivityState | undefined, now: number, rules: IdlenessRules): number {
+  if (driver === undefined) return 0;
   let live = 0;
-  for (const driver of state.drivers.values()) {
-    for (const seen of driver.streams.values()) if (now - seen < proofMs(state.rules)) live += 1;
-  }
+  for (const seen of driver.streams.values()) if (now - seen < proofMs(rules)) live += 1;
   return live;
 }

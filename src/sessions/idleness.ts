@@ -37,9 +37,12 @@ export function proofMs(rules: Pick<IdlenessRules, "intervalMs">): number {
  */
 export function usage(state: ActivityState, gapAt: number, now: number, rules: IdlenessRules): Usage {
   const busy: BusyCause[] = [];
-  const streamSeen = Math.max(state.unlistedStream, ...state.streams.values());
+  // Loops that make no lists: the reaper asks this of every driver.
+  let streamSeen = state.unlistedStream;
+  for (const seen of state.streams.values()) streamSeen = Math.max(streamSeen, seen);
   if (now - streamSeen < proofMs(rules)) busy.push("stream");
-  const attached = Math.max(...Array.from(state.operations.values(), (operation) => operation.lastAttached));
+  let attached = Number.NEGATIVE_INFINITY;
+  for (const { lastAttached } of state.operations.values()) attached = Math.max(attached, lastAttached);
   if (now - attached < rules.detachedGraceMs) busy.push("detached");
   if (state.streamingQueries.size > 0) busy.push("streaming_query");
   if (now - gapAt < proofMs(rules)) busy.push("unproven");

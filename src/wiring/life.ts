@@ -27,7 +27,7 @@ export interface Life {
 }
 
 export function createLife(kernel: Kernel, runtime: DriverRuntime): Life {
-  const { config, clock, log } = kernel;
+  const { config, clock } = kernel;
   const intervalMs = config.activity.access_log_interval_seconds * 1000;
   const lifetimes = lifetimesOf(config);
   const registry = createRegistry(kernel);
@@ -35,7 +35,8 @@ export function createLife(kernel: Kernel, runtime: DriverRuntime): Life {
   const rules = { intervalMs, detachedGraceMs: config.activity.detached_grace_minutes * 60_000 };
   const activity = createActivity(rules, clock.now());
   const idleTimeoutMs = (profile: string): number => lifetimes(profile).idleTimeoutMs;
-  const writer = createPersistActivity({ activity, registry, runtime, clock, log, idleTimeoutMs });
+  const maxWritesPerSecond = config.activity.max_writes_per_second;
+  const writer = createPersistActivity({ ...kernel, activity, registry, runtime, idleTimeoutMs, maxWritesPerSecond });
   const recordActivity = createRecordActivity({ activity, registry, runtime, writer, clock, idleTimeoutMs });
   const usageAt = createDriverUsage({ activity, registry, runtime, rules, idleTimeoutMs });
   const provisioner = createProvisioner({
@@ -58,6 +59,7 @@ export function createLife(kernel: Kernel, runtime: DriverRuntime): Life {
     writer,
     intervalMs,
     passEveryMs,
+    pause: () => new Promise((resolve) => void setImmediate(resolve)),
     profiles: lifetimes,
   });
   const life: Life = {

@@ -106,7 +106,8 @@ const bare = (type: string): HttpAccessLogEntry => ({
 });
 
 const busy = () => activity.usage("uid-1", now)?.busy.filter((cause) => cause !== "unproven");
-const live = (count: number) => until(() => activity.liveStreams(now) === count, { what: `${count} live streams` });
+const streams = () => activity.liveStreams("uid-1", now) + activity.liveStreams("uid-2", now);
+const live = (count: number) => until(() => streams() === count, { what: `${count} live streams` });
 
 describe("the access log", () => {
   it("keeps a driver busy from the first periodic entry of a stream to its end entry", async () => {

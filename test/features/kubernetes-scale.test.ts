@@ -3,6 +3,7 @@ import type { DriverSink } from "../../src/drivers/runtime.ts";
 import { createPersistActivity, unrecordedMs } from "../../src/flows/persist-activity.ts";
 import { createRecordActivity } from "../../src/flows/record-activity.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
+import { noMetrics } from "../../src/kernel/metrics.ts";
 import { createActivity } from "../../src/sessions/activity.ts";
 import type { ActivityRecord } from "../../src/sessions/activity-record.ts";
 import { activityLimits } from "../../src/sessions/activity-state.ts";
@@ -123,7 +124,13 @@ describe(`${count} drivers`, () => {
     const clock = systemClock;
     const options = { registry, runtime, clock, idleTimeoutMs: () => idleTimeoutMs };
     const activity = createActivity({ intervalMs: 30_000, detachedGraceMs: 300_000 }, clock.now());
-    const writer = createPersistActivity({ ...options, activity, log: recordingLog([]) });
+    const writer = createPersistActivity({
+      ...options,
+      activity,
+      log: recordingLog([]),
+      metrics: noMetrics,
+      maxWritesPerSecond: 10_000,
+    });
     const recording = createRecordActivity({ ...options, activity, writer });
     close = async () => {
       recording.close();

@@ -11,7 +11,7 @@ import { silentLog } from "../../src/kernel/log.ts";
 import { noMetrics } from "../../src/kernel/metrics.ts";
 import { createActivity } from "../../src/sessions/activity.ts";
 import { mergeActivity } from "../../src/sessions/activity-merge.ts";
-import type { FakeClock } from "./fake-clock.ts";
+import { type FakeClock, settled } from "./fake-clock.ts";
 
 /** What several replicas share: drivers with records, as an API server keeps them. For tests of pure code only. */
 export interface SharedWorld {
@@ -100,7 +100,7 @@ export function startReplica(world: SharedWorld, name: string) {
   const idleTimeoutMs = () => lifetimes.idleTimeoutMs;
   const activity = createActivity(rules, clock.now());
   const parts = { registry, runtime, activity, clock, idleTimeoutMs, log: silentLog };
-  const writer = createPersistActivity(parts);
+  const writer = createPersistActivity({ ...parts, metrics: noMetrics, maxWritesPerSecond: 50 });
   const recorder = createRecordActivity({ ...parts, writer });
   const usage = createDriverUsage({ ...parts, rules });
   const records: DriverRecord[] = [];
@@ -123,6 +123,7 @@ export function startReplica(world: SharedWorld, name: string) {
     profiles: () => lifetimes,
     intervalMs: rules.intervalMs,
     passEveryMs,
+    pause: settled,
   });
   world.sinks.add(registry.sink);
   for (const driver of world.drivers.values()) registry.sink.upsert(driver);

@@ -20,12 +20,13 @@ const rules = { intervalMs: 30_000, detachedGraceMs: 300_000 };
 const proof = proofMs(rules);
 const passEveryMs = 10_000;
 
-function start(clock: FakeClock, before?: FakeRuntime, synced = true) {
+function start(clock: FakeClock, before?: FakeRuntime, synced = true, pause = settled) {
   const registry = createRegistry({ clock, log: silentLog, metrics: noMetrics });
   const runtime = createFakeRuntime(registry.sink, clock);
   const activity = createActivity(rules, clock.now());
   const idleTimeoutMs = () => lifetimes.idleTimeoutMs;
-  const writer = createPersistActivity({ activity, registry, runtime, clock, log: silentLog, idleTimeoutMs });
+  const shared = { activity, registry, runtime, clock, log: silentLog, metrics: noMetrics };
+  const writer = createPersistActivity({ ...shared, idleTimeoutMs, maxWritesPerSecond: 50 });
   const recorder = createRecordActivity({ activity, registry, runtime, writer, clock, idleTimeoutMs });
   const records: DriverRecord[] = [];
   const audit = {
@@ -53,6 +54,7 @@ function start(clock: FakeClock, before?: FakeRuntime, synced = true) {
     profiles: () => lifetimes,
     intervalMs: rules.intervalMs,
     passEveryMs,
+    pause,
   });
   for (const key of before ? [aKey("app")] : []) {
     const driver = before?.newest(key);

@@ -25,7 +25,9 @@ function setUp() {
     runtime,
     clock,
     log: silentLog,
+    metrics: noMetrics,
     idleTimeoutMs: () => idleTimeout,
+    maxWritesPerSecond: 50,
   });
   const recorder = createRecordActivity({
     activity,

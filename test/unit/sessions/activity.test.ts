@@ -267,7 +267,7 @@ describe("the last use", () => {
     expect(activity.message("d", "call-1", startQuery, t0)).toBe("later");
     expect(activity.usage("d", t0)).toBeUndefined();
     expect(activity.toRecord("d")).toBeUndefined();
-    expect(activity.liveStreams(t0)).toBe(0);
+    expect(activity.liveStreams("d", t0)).toBe(0);
   });
 });
 
@@ -373,9 +373,9 @@ describe("at the limits", () => {
   it("makes room for new streams by those whose end was never reported", () => {
     const activity = setUp();
     for (let i = 0; i < activityLimits.streams; i += 1) activity.stream(report("periodic", t0, { streamKey: `${i}` }));
-    expect(activity.liveStreams(t0)).toBe(activityLimits.streams);
+    expect(activity.liveStreams("d", t0)).toBe(activityLimits.streams);
     activity.stream(report("periodic", t0 + proof, { streamKey: "new" }));
-    expect(activity.liveStreams(t0 + proof)).toBe(1);
+    expect(activity.liveStreams("d", t0 + proof)).toBe(1);
     activity.stream(report("end", t0 + proof, { streamKey: "new" }));
     expect(activity.usage("d", t0 + proof)?.busy).toEqual([]);
   });
