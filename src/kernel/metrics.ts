@@ -61,7 +61,11 @@ export const metricSpecs = {
   },
   gatehouse_xds_nacks_total: { type: "counter", help: "Refused delta responses, by resource type.", labels: ["type"] },
   gatehouse_xds_streams: { type: "gauge", help: "Connected delta ADS streams.", labels: [] },
-  gatehouse_token_cache_total: { type: "counter", help: "Token cache look-ups, by result.", labels: ["result"] },
+  gatehouse_token_cache_total: {
+    type: "counter",
+    help: "Looks at what is remembered of tokens: hit (good), refused (bad) or miss.",
+    labels: ["result"],
+  },
   gatehouse_jwks_fetches_total: {
     type: "counter",
     help: "Fetches of an issuer's keys, by outcome.",

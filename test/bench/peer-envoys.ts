@@ -33,7 +33,7 @@ export interface PeerEnvoy {
 }
 
 /** `identity.token_cache.max_entries` by default. */
-const gatehouseRemembers = 10_000;
+const gatehouseRemembers = 50_000;
 
 /** @throws Error where one of its parts does not start */
 export async function startPeerEnvoy(kind: PeerKind, options: PeerOptions): Promise<PeerEnvoy> {
