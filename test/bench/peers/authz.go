@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"flag"
-	"runtime"
 	"strings"
 	"time"
 
@@ -90,7 +89,7 @@ func runAuthz(args []string) error {
 			return err
 		}
 	}
-	server := grpc.NewServer(grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), pingsAllowed())
+	server := grpc.NewServer(pingsAllowed())
 	auth.RegisterAuthorizationServer(server, service)
 	return serve(server, *listen)
 }
