@@ -1,136 +1,138 @@
-import { cpus } from "node:os";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { aSession, concat, field, frame, userContext } from "../support/spark-wire.ts";
-import { load } from "./children.ts";
-import type { LoadPlan, LoadResult } from "./load.ts";
-import { sessions, startWorld, type World } from "./world.ts";
+import { ensureBenchPeers } from "../../deploy/local/bench-build.ts";
+import { repositoryRoot } from "../../deploy/local/layout.ts";
+import { ensureTools } from "../../deploy/local/tools.ts";
+import type { BenchContext } from "./context.ts";
+import { thisMachine, versionsOf } from "./machine.ts";
+import { profileGatehouse, renderProfile } from "./profile.ts";
+import type { RunFacts, ScenarioRecord } from "./record.ts";
+import { scenarioTable, table, targetCells } from "./report.ts";
+import { writeProfile, writeRecord, writeReport } from "./report-files.ts";
+import { measureScenario } from "./rounds.ts";
+import type { Scenario } from "./scenario.ts";
+import { scenarios } from "./scenarios.ts";
 
-// `npm run bench [-- --rounds N --seconds S]`: what Gatehouse costs a call, against an Envoy that does nothing but TLS and
-// routing, in one run: the variants take turns, so that a slow minute of the machine meets all of them. Ratios count.
+const usage = `npm run bench -- [options]: measures Gatehouse and its peers, and writes docs/performance.md
 
-interface Variant {
-  readonly name: string;
-  plan(world: World): Pick<LoadPlan, "origin" | "headers">;
+  --only ID,ID    some scenarios: ${scenarios.map(({ id }) => id).join(", ")}
+  --rounds N      counted rounds (default 5)
+  --seconds S     how long one measurement of a rate lasts (default 3)
+  --profile       says where the time goes; without --only nothing else is measured
+  --no-report     prints only
+`;
+
+interface Wanted {
+  readonly scenarios: readonly Scenario[];
+  readonly profile: boolean;
+  readonly report: boolean;
+  readonly rounds: number;
+  readonly seconds: number;
 }
 
-const grpc = { "content-type": "application/grpc", te: "trailers" };
-const through = (session: string) => (world: World) => ({
-  origin: world.gatehouse,
-  headers: { ...grpc, authorization: `Bearer ${world.token}`, "x-spark-session-id": session },
-});
-const variants: readonly Variant[] = [
-  { name: "Envoy, no filter", plan: (world) => ({ origin: world.bare, headers: grpc }) },
-  { name: "Gatehouse, decision only", plan: through(sessions.decision) },
-  { name: "Gatehouse, with inspection", plan: through(sessions.inspection) },
-];
+const tell = (line: string): void => void process.stderr.write(`${line}\n`);
+const say = (lines: readonly string[]): void => void process.stdout.write(`${lines.join("\n")}\n`);
 
-/** A Config request of about 190 bytes, as PySpark sends many of. */
-const request = frame(concat(field(1, aSession), userContext("alice"), field(3, "x".repeat(110)), field(4, "bench")));
-const path = "/spark.connect.SparkConnectService/Config";
-
-interface Figures {
-  readonly throughput: LoadResult[];
-  readonly paced: LoadResult[];
-}
-
-async function main(): Promise<void> {
+/** @throws Error whose message is the line to show */
+function wantedBy(args: readonly string[]): Wanted {
   const { values } = parseArgs({
-    options: { rounds: { type: "string", default: "5" }, seconds: { type: "string", default: "3" } },
+    args: [...args],
+    allowNegative: true,
+    options: {
+      only: { type: "string" },
+      rounds: { type: "string", default: "5" },
+      seconds: { type: "string", default: "3" },
+      report: { type: "boolean", default: true },
+      profile: { type: "boolean", default: false },
+    },
   });
-  const rounds = Number(values.rounds);
-  const seconds = Number(values.seconds);
-  const world = await startWorld();
+  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
+  if (!Number.isInteger(rounds) || rounds < 1 || !(seconds > 0)) throw new Error(usage);
+  const named = values.only?.split(",") ?? (values.profile ? [] : scenarios.map(({ id }) => id));
+  const chosen = named.map((id) => {
+    const scenario = scenarios.find((each) => each.id === id);
+    if (scenario === undefined) throw new Error(`there is no scenario ${id}\n\n${usage}`);
+    return scenario;
+  });
+  return { scenarios: chosen, profile: values.profile, report: values.report, rounds, seconds };
+}
+
+/** What is measured is what `npm run build` makes, made just now; `GATEHOUSE_BUILT=1` says that it was. */
+function build(): void {
+  if (process.env["GATEHOUSE_BUILT"] === "1") return;
+  tell("building Gatehouse");
+  const tsc = join(repositoryRoot, "node_modules/typescript/bin/tsc");
+  const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], {
+    cwd: repositoryRoot,
+    stdio: ["ignore", 2, 2],
+  });
+  if (status !== 0) throw new Error("Gatehouse cannot be built: see above");
+  process.env["GATEHOUSE_BUILT"] = "1";
+}
+
+async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), "gatehouse-bench-"));
   try {
-    const figures = new Map<string, Figures>(variants.map(({ name }) => [name, { throughput: [], paced: [] }]));
-    // The first round warms everything up and is not counted.
-    for (let round = 0; round <= rounds; round += 1) {
-      for (const variant of variants) {
-        const plan = {
-          ...variant.plan(world),
-          ca: world.ca,
-          path,
-          bodyBase64: Buffer.from(request).toString("base64"),
-        };
-        const throughput = await load({ ...plan, connections: 4, seconds, pace: { concurrency: 32 } });
-        const paced = await load({ ...plan, connections: 4, seconds, pace: { perSecond: 300 } });
-        if (throughput.failed + paced.failed > 0) {
-          throw new Error(
-            `${variant.name}: calls failed, so no figure is worth anything: ${throughput.firstFailure ?? paced.firstFailure}`,
-          );
-        }
-        if (round === 0) continue;
-        figures.get(variant.name)?.throughput.push(throughput);
-        figures.get(variant.name)?.paced.push(paced);
-      }
-      process.stderr.write(round === 0 ? "warmed up\n" : `round ${round} of ${rounds}\n`);
-    }
-    print(figures, { rounds, seconds });
-    await assertAudited(world, figures);
+    return await work(folder);
   } finally {
-    await world.close();
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
-interface Spread {
-  readonly median: number;
-  readonly text: string;
+function print(record: ScenarioRecord): void {
+  const targets = record.targets.map((target) => targetCells(target, record));
+  const judged = targets.length === 0 ? [] : [...table(["target", "bar", "measured", "result"], targets), ""];
+  say([`## ${record.title}`, "", ...scenarioTable(record), "", ...judged, ...record.lines.map((line) => `${line}\n`)]);
 }
 
-function spread(values: readonly number[], digits: number): Spread {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (index: number) => (sorted[index] ?? Number.NaN).toFixed(digits);
-  const middle = Math.floor(sorted.length / 2);
-  return { median: sorted[middle] ?? Number.NaN, text: `${at(middle)} (${at(0)} to ${at(sorted.length - 1)})` };
-}
-
-function print(figures: ReadonlyMap<string, Figures>, { rounds, seconds }: { rounds: number; seconds: number }): void {
-  const say = (line: string): void => void process.stdout.write(`${line}\n`);
-  say(
-    `Node ${process.version}, ${cpus().length} cores (${cpus()[0]?.model ?? "unknown"}), Envoy with one worker, audit on.`,
-  );
-  say(
-    `${rounds} rounds of ${seconds} s, variants in turn; median (least to most). Calls: unary, ${request.length} bytes, 4 connections.`,
-  );
-  say("");
-  say("| variant | calls/s at 32 at once | of no filter | p50 ms at 300/s | p99 ms at 300/s | added p50 ms |");
-  say("|---|---|---|---|---|---|");
-  const base = figures.get(variants[0]?.name ?? "");
-  const baseRate = spread(
-    (base?.throughput ?? []).map((run) => run.perSecond),
-    0,
-  ).median;
-  const baseP50 = spread(
-    (base?.paced ?? []).map((run) => run.p50Ms),
-    2,
-  ).median;
-  for (const [name, { throughput, paced }] of figures) {
-    const rate = spread(
-      throughput.map((run) => run.perSecond),
-      0,
-    );
-    const p50 = spread(
-      paced.map((run) => run.p50Ms),
-      2,
-    );
-    const p99 = spread(
-      paced.map((run) => run.p99Ms),
-      2,
-    );
-    const ratio = (rate.median / baseRate).toFixed(2);
-    say(`| ${name} | ${rate.text} | ${ratio} | ${p50.text} | ${p99.text} | ${(p50.median - baseP50).toFixed(2)} |`);
+async function main(signal: AbortSignal): Promise<void> {
+  const wanted = wantedBy(process.argv.slice(2));
+  build();
+  const tools = await ensureTools([], tell);
+  const peers = await ensureBenchPeers(tell);
+  const given = process.argv.slice(2).join(" ");
+  const run: RunFacts = {
+    at: `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`,
+    command: given === "" ? "npm run bench" : `npm run bench -- ${given}`,
+    seconds: wanted.seconds,
+    machine: thisMachine(),
+    versions: await versionsOf({ envoy: tools.envoy, peers }),
+  };
+  const contextIn = (folder: string): BenchContext => {
+    mkdirSync(folder, { recursive: true });
+    return { tools, peers, folder, rounds: wanted.rounds, seconds: wanted.seconds };
+  };
+  for (const scenario of wanted.scenarios) {
+    const options = { run, progress: tell, signal };
+    const record = await inFolder((folder) => measureScenario(scenario, { ...options, context: contextIn(folder) }));
+    print(record);
+    // At once: what comes next may fail.
+    if (wanted.report) await writeRecord(record);
   }
+  if (wanted.profile) {
+    tell("profile: taking it");
+    const profile = await inFolder((folder) => profileGatehouse(contextIn(folder), run));
+    say([renderProfile(profile)]);
+    if (wanted.report) await writeProfile(profile);
+  }
+  if (wanted.report) await writeReport(scenarios.map(({ id }) => id));
 }
 
-/** A figure would be worthless if the product had left something out: every call through Gatehouse is in the audit. */
-async function assertAudited(world: World, figures: ReadonlyMap<string, Figures>): Promise<void> {
-  const counted = [...figures].flatMap(([name, { throughput, paced }]) =>
-    name === variants[0]?.name ? [] : [...throughput, ...paced].map((run) => run.calls),
-  );
-  const least = counted.reduce((sum, calls) => sum + calls, 0);
-  const metrics = await world.stack.metrics();
-  const decisions = metrics.value("gatehouse_audit_records_total", { kind: "decision", outcome: "written" });
-  if (decisions < least) throw new Error(`${least} calls were counted but only ${decisions} decisions were audited`);
-  process.stdout.write(`\n${decisions} decisions audited.\n`);
+// The first signal ends what is under way in order, a second one at once.
+const ending = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    if (ending.signal.aborted) process.exit(1);
+    tell("ending");
+    ending.abort(new Error(`ended by ${signal}`));
+  });
 }
-
-await main();
+try {
+  await main(ending.signal);
+} catch (error) {
+  tell(`bench: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}

@@ -1,78 +1,138 @@
-import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ensureCertificates } from "../../deploy/local/certificates.ts";
+import { type ConfigTree, mergeConfig } from "../../deploy/local/gatehouse-config.ts";
 import { freePort } from "../../deploy/local/ports.ts";
 import { processStart } from "../../deploy/local/process-identity.ts";
 import { driverName } from "../../src/drivers/driver-name.ts";
 import { makeFolders, writeRecord } from "../../src/edges/local/state-file.ts";
 import { sha256Hex } from "../../src/wiring/settings.ts";
-import { type RunningEnvoy, startEnvoy } from "../support/envoy.ts";
+import type { Scrape } from "../support/metrics.ts";
 import { type Stack, startStack } from "../support/stack.ts";
-import { message, program } from "./children.ts";
+import { type Peer, startPeer } from "./children.ts";
+import type { BenchContext } from "./context.ts";
+import type { PeerOptions } from "./peer-envoys.ts";
 
-/** The variants that are measured, each a session of its own or an Envoy of its own. */
-export interface World {
-  /** `https://localhost:port` of the Envoy without any filter of ours. */
-  readonly bare: string;
-  readonly gatehouse: string;
-  readonly ca: string;
-  readonly token: string;
+export interface WorldOptions {
+  /** Laid over the shipped configuration and the two profiles. */
+  readonly config?: ConfigTree;
+  /** For the Node that runs Gatehouse, such as `--cpu-prof`. Default none. */
+  readonly nodeArguments?: readonly string[];
+}
+
+/** Gatehouse and its Envoy (one worker), with two drivers that answer at once. */
+export interface GatehouseWorld {
+  /** `https://localhost:PORT` of its Envoy. */
+  readonly origin: string;
+  readonly caFile: string;
+  /** Names for `x-spark-session-id`; alice's. */
+  readonly sessions: { readonly decision: string; readonly inspection: string };
+  /** Where the driver without inspection answers; h2c. */
+  readonly upstream: { readonly host: string; readonly port: number };
+  /** What the peers' Envoys need to stand in for this one: `startPeerEnvoy`. */
+  forPeers(): Promise<Pick<PeerOptions, "certificates" | "upstream" | "issuer">>;
+  readonly gatehousePid: number;
+  readonly envoyPid: number;
   readonly stack: Stack;
+  /** A fresh one from the issuer. */
+  token(user: string): Promise<string>;
+  /** Writes a file of tokens for a load. @returns its path */
+  tokensFile(tokens: readonly string[]): string;
+  metrics(): Promise<Scrape>;
+  /** How many records of each kind have been written so far. */
+  audited(): Promise<{ readonly decisions: number; readonly operations: number }>;
+  /** Ends everything. May be called more than once. */
   close(): Promise<void>;
 }
 
-export const sessions = { decision: "sjns-analytics-dev.plain", inspection: "sjns-analytics-dev.default" } as const;
+const namespace = "sjns-analytics-dev";
+const inspected = { plain: { inspection: false }, default: { inspection: true } };
 
 /**
- * Gatehouse as it is shipped (audit, metrics and policy on) with one driver for each of two profiles: `plain` without
- * inspection, `default` with it. The drivers are programs that answer at once, adopted from state files.
+ * Gatehouse as it is shipped (audit, metrics, policy and access log on), with one driver for each of two profiles: `plain`
+ * without inspection, `default` with it. The drivers are programs that answer at once, adopted from state files: a real one
+ * takes milliseconds for a call, which would hide what the gateway adds.
  */
-export async function startWorld(): Promise<World> {
-  const upstreams: ChildProcess[] = [];
+export async function startGatehouseWorld(context: BenchContext, options: WorldOptions = {}): Promise<GatehouseWorld> {
+  const drivers: Peer[] = [];
   const stack = await startStack({
     start: ["issuer"],
-    config: { profiles: { plain: { inspection: false } } },
+    config: mergeConfig({ profiles: inspected }, options.config ?? {}),
+    nodeArguments: options.nodeArguments ?? [],
   });
-  let bare: RunningEnvoy | undefined;
   const close = async (): Promise<void> => {
-    await bare?.stop();
+    // Gatehouse ends the drivers that it has adopted.
     await stack.stop();
-    for (const upstream of upstreams) upstream.kill("SIGKILL");
+    await Promise.all(drivers.map(async (driver) => await driver.stop()));
   };
   try {
     const port = await freePort();
-    for (const [index, profile] of ["plain", "default"].entries()) {
-      upstreams.push(await startUpstream(stack, { host: `127.0.0.${index + 2}`, port, profile }));
+    for (const [index, profile] of Object.keys(inspected).entries()) {
+      const address = { host: `127.0.0.${index + 2}`, port };
+      const driver = await startPeer(context.peers, ["upstream", "--listen", `${address.host}:${port}`]);
+      drivers.push(driver);
+      recordDriver(stack, { pid: driver.pid, address, profile });
     }
     await stack.gatehouse.start();
     await stack.envoy.start();
-    const barePort = await freePort();
-    const folder = join(stack.folder, "bare");
-    mkdirSync(folder);
-    const bootstrap = bareEnvoy(stack, { port: barePort, upstream: { host: "127.0.0.2", port } });
-    bare = await startEnvoy({ envoy: stack.tools.envoy, bootstrap, folder });
-    return {
-      bare: `https://localhost:${barePort}`,
-      gatehouse: `https://localhost:${stack.ports.envoy}`,
-      ca: readFileSync(stack.caFile, "utf8"),
-      token: await stack.token("alice"),
-      stack,
-      close,
-    };
+    return worldOf(stack, { upstream: { host: "127.0.0.2", port }, close });
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function startUpstream(
-  stack: Stack,
-  { host, port, profile }: { host: string; port: number; profile: string },
-): Promise<ChildProcess> {
-  const child = program("upstream-process.ts", [host, String(port)]);
-  await message(child);
-  const key = { cluster: "local", namespace: "sjns-analytics-dev", app: profile };
+function worldOf(stack: Stack, { upstream, close }: Pick<GatehouseWorld, "upstream" | "close">): GatehouseWorld {
+  const metrics = async (): Promise<Scrape> => await stack.metrics();
+  let files = 0;
+  return {
+    origin: `https://localhost:${stack.ports.envoy}`,
+    caFile: stack.caFile,
+    sessions: { decision: `${namespace}.plain`, inspection: `${namespace}.default` },
+    upstream,
+    forPeers: async () => ({
+      certificates: await ensureCertificates(join(stack.folder, "certificates")),
+      upstream,
+      issuer: { issuer: stack.issuerUrl, audience: "gatehouse", jwks: await keysOf(stack.issuerUrl) },
+    }),
+    gatehousePid: stack.gatehouse.pid,
+    envoyPid: stack.envoy.pid,
+    stack,
+    token: async (user) => await stack.token(user),
+    tokensFile(tokens) {
+      files += 1;
+      const file = join(stack.folder, `tokens-${files}.txt`);
+      writeFileSync(file, `${tokens.join("\n")}\n`, { mode: 0o600 });
+      return file;
+    },
+    metrics,
+    async audited() {
+      const scrape = await metrics();
+      const written = (kind: string): number =>
+        scrape.value("gatehouse_audit_records_total", { kind, outcome: "written" });
+      return { decisions: written("decision"), operations: written("operation") };
+    },
+    close,
+  };
+}
+
+/** The issuer's JWKS, found through its discovery document. */
+async function keysOf(issuer: string): Promise<object> {
+  const read = async (url: string): Promise<object> => (await (await fetch(url)).json()) as object;
+  const discovery = (await read(`${issuer}/.well-known/openid-configuration`)) as { readonly jwks_uri: string };
+  return await read(discovery.jwks_uri);
+}
+
+interface RecordedDriver {
+  readonly pid: number;
+  readonly address: { readonly host: string; readonly port: number };
+  readonly profile: string;
+}
+
+/** As if an earlier Gatehouse had started it. */
+function recordDriver(stack: Stack, { pid, address, profile }: RecordedDriver): void {
+  const key = { cluster: "local", namespace, app: profile };
   const folder = join(stack.folder, "drivers");
   makeFolders(folder);
   writeRecord(folder, {
@@ -85,81 +145,9 @@ async function startUpstream(
     sharedWithGroups: [],
     profile,
     phase: "ready",
-    process: { pid: child.pid ?? 0, startTime: processStart(child.pid ?? 0) ?? "" },
-    address: { host, port },
+    process: { pid, startTime: processStart(pid) ?? "" },
+    address,
     token: randomUUID(),
     createdAt: Date.now(),
   });
-  return child;
-}
-
-/** The same TLS, the same protocol options and the same upstream, and no filter but the router. */
-function bareEnvoy(
-  stack: Stack,
-  { port, upstream }: { port: number; upstream: { host: string; port: number } },
-): object {
-  const socket = (address: string, value: number) => ({ socket_address: { address, port_value: value } });
-  const v3 = "type.googleapis.com/envoy.extensions";
-  const certificates = join(stack.folder, "certificates");
-  const manager = {
-    "@type": `${v3}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
-    codec_type: "HTTP2",
-    stat_prefix: "bare",
-    route_config: {
-      virtual_hosts: [
-        {
-          name: "all",
-          domains: ["*"],
-          routes: [{ match: { prefix: "/" }, route: { cluster: "upstream", timeout: "0s" } }],
-        },
-      ],
-    },
-    http_filters: [
-      { name: "envoy.filters.http.router", typed_config: { "@type": `${v3}.filters.http.router.v3.Router` } },
-    ],
-  };
-  const tls = {
-    "@type": `${v3}.transport_sockets.tls.v3.DownstreamTlsContext`,
-    common_tls_context: {
-      alpn_protocols: ["h2"],
-      tls_certificates: [
-        {
-          certificate_chain: { filename: join(certificates, "server.pem") },
-          private_key: { filename: join(certificates, "server-key.pem") },
-        },
-      ],
-    },
-  };
-  const http2 = {
-    "@type": `${v3}.upstreams.http.v3.HttpProtocolOptions`,
-    explicit_http_config: { http2_protocol_options: {} },
-  };
-  return {
-    admin: { address: socket("127.0.0.1", 0) },
-    static_resources: {
-      listeners: [
-        {
-          name: "bare",
-          address: socket("127.0.0.1", port),
-          filter_chains: [
-            {
-              filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager }],
-              transport_socket: { name: "envoy.transport_sockets.tls", typed_config: tls },
-            },
-          ],
-        },
-      ],
-      clusters: [
-        {
-          name: "upstream",
-          type: "STATIC",
-          typed_extension_protocol_options: { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2 },
-          load_assignment: {
-            cluster_name: "upstream",
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: socket(upstream.host, upstream.port) } }] }],
-          },
-        },
-      ],
-    },
-  };
 }
