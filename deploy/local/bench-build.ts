@@ -9,7 +9,7 @@ const binary = "bench-peers";
 /** What Gatehouse is measured against, and the load that measures it. */
 export const benchPeers: GoProgram = {
   title: "the bench's peers",
-  effort: "about two minutes",
+  effort: "about a minute",
   name: "bench-peers",
   module: join(repositoryRoot, "test/bench/peers"),
   binary,
