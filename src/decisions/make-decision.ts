@@ -10,11 +10,18 @@ export interface Grant {
   readonly route: Allowed["route"];
 }
 
-/** The verdict "allow" about that subject. */
+/** The verdict "allow" about that subject. Every field by name: it is made for every call, and a spread costs more than all else here. */
 export function allowed(subject: DecisionSubject, grant: Grant): Allowed {
   const { driver } = grant.route;
   return {
-    ...subject,
+    id: subject.id,
+    time: subject.time,
+    requestId: subject.requestId,
+    sourceAddress: subject.sourceAddress,
+    method: subject.method,
+    tokenFingerprint: subject.tokenFingerprint,
+    latencyMs: subject.latencyMs,
+    heldMs: subject.heldMs,
     verdict: "allow",
     reason: grant.reason,
     principal: grant.principal,

@@ -1,5 +1,7 @@
 const lineBreaks = /[\r\n\t]/gu;
 const unprintable = /[\p{C}\p{Zl}\p{Zp}]/gu;
+/** Nothing to replace: almost every text there is. */
+const plain = /^[ -~]*$/;
 
 /** The first `max` UTF-16 units of a text, without half a character at the end; "…" is the last one where something was cut. */
 export function clipped(text: string, max: number): string {
@@ -13,6 +15,7 @@ export function clipped(text: string, max: number): string {
  * the cursor or reorder what is read), at most `max` UTF-16 units. Line breaks become spaces, other oddities "?".
  */
 export function printable(text: string, max: number): string {
+  if (text.length <= max && plain.test(text)) return text;
   return clipped(
     text
       .slice(0, max + 1)

@@ -80,7 +80,7 @@ async function hold(deps: AuthorizeDeps, call: PlaceRequest, profile: string | u
   };
   const begun = deps.ticks();
   try {
-    const { driver } = await unlessAborted(request.signal, () => deps.acquire(order));
+    const { driver } = await unlessAborted(request, () => deps.acquire(order));
     trail.driver = driver;
     if (sessionKeyId(driver.key) !== sessionKeyId(key))
       throw new Error("the driver acquired has another session's key");

@@ -40,8 +40,20 @@ export function newTrail(request: CheckRequest): Trail {
 
 /** The trail as it stands at the verdict. */
 export function subjectOf(deps: Pick<AuthorizeDeps, "ticks">, trail: Trail): DecisionSubject {
-  const { begun, ...facts } = trail;
-  return { ...facts, latencyMs: begun === undefined ? 0 : Math.max(0, elapsedSince(deps, begun)) };
+  const { begun } = trail;
+  return {
+    id: trail.id,
+    time: trail.time,
+    requestId: trail.requestId,
+    sourceAddress: trail.sourceAddress,
+    method: trail.method,
+    principal: trail.principal,
+    tokenFingerprint: trail.tokenFingerprint,
+    key: trail.key,
+    driver: trail.driver,
+    latencyMs: begun === undefined ? 0 : Math.max(0, elapsedSince(deps, begun)),
+    heldMs: trail.heldMs,
+  };
 }
 
 function elapsedSince(deps: Pick<AuthorizeDeps, "ticks">, begun: number): number {

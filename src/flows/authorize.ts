@@ -40,13 +40,14 @@ async function decide(deps: AuthorizeDeps, request: CheckRequest, trail: Trail):
 
   const token = bearerToken(request.headers);
   trail.tokenFingerprint = deps.fingerprint(token);
-  const principal = await unlessAborted(request.signal, () => deps.verifier.verify(token));
+  const principal = await unlessAborted(request, () => deps.verifier.verify(token));
   trail.principal = principal;
 
   const key = resolveSessionKey({
-    ...deps.sessions,
     header: request.headers["x-spark-session-id"],
     host: request.host,
+    domain: deps.sessions.domain,
+    cluster: deps.sessions.cluster,
     fallback: () => deps.sessions.fallback(principal),
   });
   trail.key = key;

@@ -1,14 +1,13 @@
 import { GatewayError } from "../kernel/errors.ts";
 
 /**
- * Starts `work` and waits for it as long as the signal allows; what is done at once is answered at once. The work itself is
- * not stopped: give it the signal too where it can be.
- * @throws GatewayError REQUEST_CANCELLED, thrown or as the promise's rejection
+ * Starts `work` and waits for it as long as the caller's signal allows; what is done at once is answered at once, without
+ * a look at the signal, which may be expensive to have. The work itself is not stopped: give it the signal too where it can be.
+ * @throws GatewayError REQUEST_CANCELLED, as the promise's rejection
  */
-export function unlessAborted<T>(signal: AbortSignal, work: () => T | Promise<T>): T | Promise<T> {
-  if (signal.aborted) throw cancelled();
+export function unlessAborted<T>(caller: { readonly signal: AbortSignal }, work: () => T | Promise<T>): T | Promise<T> {
   const result = work();
-  return result instanceof Promise ? untilAborted(signal, result) : result;
+  return result instanceof Promise ? untilAborted(caller.signal, result) : result;
 }
 
 async function untilAborted<T>(signal: AbortSignal, result: Promise<T>): Promise<T> {
@@ -20,7 +19,8 @@ async function untilAborted<T>(signal: AbortSignal, result: Promise<T>): Promise
     stopListening = () => signal.removeEventListener("abort", onAbort);
   });
   try {
-    return await Promise.race([result, aborted]);
+    // The caller first: what it no longer waits for decides nothing.
+    return await Promise.race([aborted, result]);
   } finally {
     stopListening?.();
   }

@@ -18,6 +18,15 @@ export function writeInTime({ clock, audit, auditTimeoutMs }: WriteInTimeDeps, r
     const cancel = clock.after(auditTimeoutMs, () =>
       reject(new GatewayError("AUDIT_UNAVAILABLE", `no answer from the audit within ${auditTimeoutMs} ms`)),
     );
-    audit.write(record).then(resolve, reject).finally(cancel);
+    audit.write(record).then(
+      () => {
+        resolve();
+        cancel();
+      },
+      (thrown: unknown) => {
+        reject(thrown);
+        cancel();
+      },
+    );
   });
 }

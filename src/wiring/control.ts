@@ -3,8 +3,10 @@ import { createAccessLogHandler } from "../edges/envoy/access-log.ts";
 import { type Ads, createAds, createEnvoyCache } from "../edges/envoy/ads.ts";
 import { createCheckHandler } from "../edges/envoy/check.ts";
 import { createProcessHandler } from "../edges/envoy/process.ts";
-import { accessLogService, authorizationService, externalProcessorService } from "../edges/envoy/protos.ts";
+import { processService } from "../edges/envoy/process-codec.ts";
+import { accessLogService, authorizationService } from "../edges/envoy/protos.ts";
 import { type ControlServer, type ControlServerOptions, startControlServer } from "../edges/envoy/server.ts";
+import { startUnaryServer, type UnaryHandler } from "../edges/envoy/unary-server.ts";
 import { createPublisher, type Publisher } from "../flows/publish.ts";
 import type { ServerCertificate } from "../snapshots/settings.ts";
 import type { Door, Kernel } from "./door.ts";
@@ -52,21 +54,28 @@ interface Listening extends Pick<ControlServerOptions, "maxReceiveBytes" | "maxC
   readonly streamsForEver?: boolean;
 }
 
-type Listen = (address: string, service: ControlServerOptions["services"][number], how?: Listening) => Promise<string>;
+type Service = ControlServerOptions["services"][number];
+
+interface Listen {
+  streams(address: string, service: Service, how?: Listening): Promise<string>;
+  /** One unary method. */
+  unary(address: string, path: string, handle: UnaryHandler): Promise<string>;
+}
 
 async function startAll(kernel: Kernel, parts: ControlParts, servers: Servers): Promise<Control> {
   const { mtls } = kernel.config.control;
   const tls = mtls && { certFile: mtls.certificate_file, keyFile: mtls.private_key_file, caFile: mtls.client_ca_file };
-  const listen: Listen = async (address, service, { streamsForEver = false, ...limits } = {}) => {
-    const server = await startControlServer({
-      address: absoluteAddress(address),
-      services: [service],
-      ...(tls === undefined ? {} : { tls }),
-      ...limits,
-    });
+  const common = (address: string) => ({ address: absoluteAddress(address), ...(tls === undefined ? {} : { tls }) });
+  const started = (server: ControlServer, streamsForEver: boolean): string => {
     servers.all.push(server);
     if (!streamsForEver) servers.draining.push(server);
     return server.address;
+  };
+  const listen: Listen = {
+    streams: async (address, service, { streamsForEver = false, ...limits } = {}) =>
+      started(await startControlServer({ ...common(address), services: [service], ...limits }), streamsForEver),
+    unary: async (address, path, handle) =>
+      started(await startUnaryServer({ ...common(address), path, handle }), false),
   };
   const addresses = await startServices(kernel, parts, listen);
   const { publisher, ads } = await startAds(kernel, parts, { addresses, listen });
@@ -86,17 +95,17 @@ async function startAll(kernel: Kernel, parts: ControlParts, servers: Servers): 
 
 async function startServices(kernel: Kernel, { life, door }: ControlParts, listen: Listen): Promise<ControlAddresses> {
   const { config, log } = kernel;
-  const Check = createCheckHandler({ authorize: (request) => door.authorize(request), log, newId: randomUUID });
+  const check = createCheckHandler({ authorize: (request) => door.authorize(request), log, newId: randomUUID });
   const Process = createProcessHandler({ inspect: door.inspect, log, newId: randomUUID });
   const StreamAccessLogs = createAccessLogHandler({ ...kernel, ...life.recordActivity });
   return {
-    check: await listen(config.control.check, { definition: authorizationService, implementation: { Check } }),
-    process: await listen(
+    check: await listen.unary(config.control.check, authorizationService.Check.path, check),
+    process: await listen.streams(
       config.control.process,
-      { definition: externalProcessorService, implementation: { Process } },
+      { definition: processService, implementation: { Process } },
       { maxConcurrentStreams: config.inspection.max_streams, maxReceiveBytes: bodyChunkBytes },
     ),
-    accessLog: await listen(
+    accessLog: await listen.streams(
       config.control.access_log,
       { definition: accessLogService, implementation: { StreamAccessLogs } },
       { streamsForEver: true },
@@ -121,6 +130,7 @@ async function startAds(
     debounceMs: config.xds.debounce_ms,
     ceilingMs: config.xds.debounce_ceiling_ms,
     awaited: () => life.provisioner.holds() > 0,
+    nextTurn,
   });
   life.publishNow = () => publisher.publishNow();
   const ads = createAds({
@@ -129,8 +139,14 @@ async function startAds(
     unknownClusterWaitMs: config.xds.unknown_cluster_wait_ms,
     onUnknownCluster: () => publisher.publishNow(),
   });
-  await listen(config.control.ads, ads.service, { maxReceiveBytes: adsReceiveBytes, streamsForEver: true });
+  await listen.streams(config.control.ads, ads.service, { maxReceiveBytes: adsReceiveBytes, streamsForEver: true });
   return { publisher, ads };
+}
+
+/** After what has come in meanwhile, decisions above all. */
+function nextTurn(task: () => void): () => void {
+  const immediate = setImmediate(task);
+  return () => clearImmediate(immediate);
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms).unref());

@@ -6,7 +6,7 @@ import type { CheckRequest, Decision } from "../../src/decisions/decision.ts";
 import { createCheckHandler } from "../../src/edges/envoy/check.ts";
 import { authorizationService, codec, rpcStatus } from "../../src/edges/envoy/protos.ts";
 import type { CheckResponse } from "../../src/edges/envoy/protos-check.ts";
-import { startControlServer } from "../../src/edges/envoy/server.ts";
+import { startUnaryServer } from "../../src/edges/envoy/unary-server.ts";
 import { type Log, silentLog } from "../../src/kernel/log.ts";
 
 /** What Envoy would send about a call, as plain JSON of the protobuf message. */
@@ -55,9 +55,10 @@ export async function startCheckEdge(
     log: options.log ?? silentLog,
     newId: options.newId ?? (() => "edge-1"),
   });
-  const server = await startControlServer({
+  const server = await startUnaryServer({
     address: `unix:${join(folder, "s", "check.sock")}`,
-    services: [{ definition: authorizationService, implementation: { Check: handler } }],
+    path: authorizationService.Check.path,
+    handle: handler,
   });
   const client = new Client(server.address, credentials.createInsecure());
   const begin = (request: WireCheck | Uint8Array): PendingCheck => {

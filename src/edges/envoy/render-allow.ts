@@ -1,14 +1,7 @@
 import type { Allowed } from "../../decisions/decision.ts";
 import { ownerId } from "../../identity/principal.ts";
 import { displayKey } from "../../sessions/session-key.ts";
-import { toStruct } from "./encode-struct.ts";
-import type { CheckResponse } from "./protos-check.ts";
-import type { HeaderValueOption } from "./protos-common.ts";
-
-const set = (key: string, value: string): HeaderValueOption => ({
-  header: { key, value },
-  append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
-});
+import { writeAllowed } from "./write-check.ts";
 
 /**
  * The answer to Envoy that lets the call through to its driver: the cluster, the driver's own credential instead of the
@@ -16,18 +9,17 @@ const set = (key: string, value: string): HeaderValueOption => ({
  * the metadata's `inspect` is false.
  * @param requestHeaders the call's headers as Envoy reported them, lower-case names
  */
-export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<string, string>>): CheckResponse {
+export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<string, string>>): Uint8Array {
   const { driver, cluster, inspect } = decision.route;
-  const headers = [set("x-gatehouse-cluster", cluster)];
-  if (driver.token !== undefined) headers.push(set("authorization", `Bearer ${driver.token.reveal()}`));
-  return {
-    status: { code: 0 },
-    ok_response: {
-      headers,
-      headers_to_remove: removals(requestHeaders, new Set(headers.map((option) => option.header.key))),
-      response_headers_to_add: [set("x-gatehouse-decision-id", decision.id)],
-    },
-    dynamic_metadata: toStruct({
+  const token = driver.token?.reveal();
+  return writeAllowed({
+    headers: [
+      [clusterHeader, cluster],
+      ...(token === undefined ? [] : [["authorization", `Bearer ${token}`] as const]),
+    ],
+    headersToRemove: removals(requestHeaders, token !== undefined),
+    responseHeaders: [["x-gatehouse-decision-id", decision.id]],
+    metadata: {
       decision_id: decision.id,
       user_id: ownerId(decision.principal),
       user_name: decision.principal.user,
@@ -37,17 +29,23 @@ export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<s
       cluster,
       inspect,
       request_id: decision.requestId,
-    }),
-  };
+    },
+  });
 }
+
+const clusterHeader = "x-gatehouse-cluster";
 
 /**
  * Every header that a driver must not see. Envoy removes after it sets, so a header that we set is never named, even
  * where the caller sent one of that name.
  */
-function removals(requestHeaders: Readonly<Record<string, string>>, ours: ReadonlySet<string>): string[] {
-  const names = new Set(["authorization", "authentication", ...Object.keys(requestHeaders)]);
-  return [...names].filter((name) => !ours.has(name) && !passes(name, requestHeaders[name]));
+function removals(requestHeaders: Readonly<Record<string, string>>, authorized: boolean): string[] {
+  const names = authorized ? ["authentication"] : ["authorization", "authentication"];
+  for (const name in requestHeaders) {
+    if (name === "authorization" || name === "authentication" || name === clusterHeader) continue;
+    if (!passes(name, requestHeaders[name])) names.push(name);
+  }
+  return names;
 }
 
 const passed = new Set(["content-type", "te", "user-agent", "host"]);

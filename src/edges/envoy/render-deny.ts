@@ -2,7 +2,7 @@ import type { Denied } from "../../decisions/decision.ts";
 import { reasons } from "../../kernel/reasons.ts";
 import { displayKey } from "../../sessions/session-key.ts";
 import { toStruct } from "./encode-struct.ts";
-import type { CheckResponse } from "./protos-check.ts";
+import { authorizationService } from "./protos.ts";
 import { denialStatus, type GrpcDenial, grpcDenialHeaders } from "./render-denial.ts";
 
 /** What a client is told about a decision against it. */
@@ -19,7 +19,7 @@ function denialOf(decision: Denied): GrpcDenial {
 }
 
 /** The answer to Envoy that refuses the call; its dynamic metadata lets the access log say why. */
-export function renderDeny(decision: Denied): CheckResponse {
+export function renderDeny(decision: Denied): Uint8Array {
   return renderDenial(denialOf(decision), {
     request_id: decision.requestId,
     method: decision.method,
@@ -27,8 +27,8 @@ export function renderDeny(decision: Denied): CheckResponse {
 }
 
 /** The same for a refusal that no decision was made about. */
-export function renderDenial(denial: GrpcDenial, facts: Readonly<Record<string, string>>): CheckResponse {
-  return {
+export function renderDenial(denial: GrpcDenial, facts: Readonly<Record<string, string>>): Uint8Array {
+  return authorizationService.Check.responseSerialize({
     status: { code: denialStatus(denial.reason) },
     denied_response: {
       status: { code: httpStatusForEnvoy(denial) },
@@ -38,7 +38,7 @@ export function renderDenial(denial: GrpcDenial, facts: Readonly<Record<string, 
       })),
     },
     dynamic_metadata: toStruct({ ...facts, decision_id: denial.decisionId, reason: denial.reason }),
-  };
+  });
 }
 
 /** gRPC callers always get HTTP 200; this is for the others. Envoy refuses codes that its enumeration lacks (499). */

@@ -2,7 +2,7 @@ import type { AuditRecord, AuditSink } from "../../decisions/audit.ts";
 import { GatewayError } from "../../kernel/errors.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Metrics } from "../../kernel/metrics.ts";
-import { createAuditFormat } from "./audit-format.ts";
+import { formatAudit } from "./audit-format.ts";
 import { createBatchQueue } from "./audit-queue.ts";
 import { type BatchResult, createAuditWriter } from "./audit-writer.ts";
 
@@ -39,7 +39,6 @@ interface Waiting {
 export function createAuditSink(options: AuditSinkOptions): ClosableAuditSink {
   const { file, log, metrics } = options;
   const maxWaitingBytes = options.maxWaitingBytes ?? 16 * 1024 * 1024;
-  const format = createAuditFormat();
   const writer = createAuditWriter({ file, patienceMs: options.patienceMs ?? 1000 });
   const settle = createSettle(options);
   let waitingBytes = 0;
@@ -53,7 +52,7 @@ export function createAuditSink(options: AuditSinkOptions): ClosableAuditSink {
   return {
     write(record) {
       if (closed) return Promise.reject(unavailable(new Error("the audit log is closed")));
-      const line = Buffer.from(format(record));
+      const line = Buffer.from(formatAudit(record));
       if (waitingBytes + line.length > maxWaitingBytes) {
         metrics.count("gatehouse_audit_records_total", { kind: record.kind, outcome: "failed" });
         return Promise.reject(unavailable(new Error("too many audit records are waiting to be written")));
