@@ -37,11 +37,11 @@ export interface Inspection {
   /** What the first message says, once it was read to its end and may go on. */
   readonly call: SparkCall | undefined;
   /**
-   * Takes the next bytes from the client and resolves with those for the driver: identity stamped, and no message
-   * complete before its record is written.
-   * @throws GatewayError the call is refused (recorded already); nothing more may be pushed
+   * Takes the next bytes from the client and gives those for the driver: identity stamped, and no message complete before
+   * its record is written. A promise only where there is something to wait for; it rejects with a GatewayError where the
+   * call is refused (recorded already), and then nothing more may be pushed.
    */
-  push(chunk: Uint8Array): Promise<readonly Uint8Array[]>;
+  push(chunk: Uint8Array): readonly Uint8Array[] | Promise<readonly Uint8Array[]>;
   /** The client has sent all. @throws GatewayError like `push` */
   end(): Promise<void>;
   /** The client sent what no message is. Records the refusal. @returns the error to refuse the call with */
@@ -62,7 +62,7 @@ export function createInspect(deps: InspectDeps): (metadata: Readonly<Record<str
 const untouched = (decided: DecidedCall): Inspection => ({
   decided,
   call: undefined,
-  push: (chunk) => Promise.resolve([chunk]),
+  push: (chunk) => [chunk],
   end: () => Promise.resolve(),
   refuse: async (error) => error,
 });
@@ -74,20 +74,29 @@ function inspected(deps: InspectDeps, decided: DecidedCall): Inspection {
     maxMessageBytes: deps.maxMessageBytes,
   });
   const state: State = { deps, decided, stream, first: undefined, session: undefined };
-  const refusing = async <T>(work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (thrown) {
-      throw await refused(state, GatewayError.from(thrown));
-    }
+  const refusing = async (thrown: unknown): Promise<never> => {
+    throw await refused(state, GatewayError.from(thrown));
   };
   return {
     decided,
     get call() {
       return state.first;
     },
-    push: (chunk) => refusing(() => pass(state, chunk)),
-    end: () => refusing(async () => stream.end()),
+    push(chunk) {
+      try {
+        const passed = pass(state, chunk);
+        return passed instanceof Promise ? passed.catch(refusing) : passed;
+      } catch (thrown) {
+        return refusing(thrown);
+      }
+    },
+    async end() {
+      try {
+        stream.end();
+      } catch (thrown) {
+        await refusing(thrown);
+      }
+    },
     refuse: (error) => refused(state, error),
   };
 }
@@ -101,13 +110,25 @@ interface State {
   session: string | undefined;
 }
 
-async function pass(state: State, chunk: Uint8Array): Promise<readonly Uint8Array[]> {
+function pass(state: State, chunk: Uint8Array): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
   const pieces = state.stream.push(chunk);
   if (state.session === undefined) checkSession(state);
+  const first = state.first === undefined ? pieces.find((piece) => piece.kind === "message") : undefined;
+  return first === undefined ? approved(state, pieces) : begun(state, first.call, pieces);
+}
+
+/** The call's first message is complete: it is noted and recorded before any of its last bytes go on. */
+async function begun(state: State, call: SparkCall, pieces: readonly RequestPiece[]): Promise<readonly Uint8Array[]> {
+  await noted(state, call);
+  state.first = call;
+  return approved(state, pieces);
+}
+
+function approved(state: State, pieces: readonly RequestPiece[]): readonly Uint8Array[] {
   const out: Uint8Array[] = [];
   for (const piece of pieces) {
     if (piece.kind === "message") {
-      await approve(state, piece);
+      approve(state, piece.call);
       out.push(...piece.tail);
     } else out.push(piece.bytes);
   }
@@ -126,13 +147,8 @@ function checkSession(state: State): void {
   state.session = session;
 }
 
-async function approve(state: State, piece: RequestPiece & { kind: "message" }): Promise<void> {
-  const { deps, decided } = state;
-  const { call } = piece;
-  if (state.first === undefined) {
-    await noted(state, call);
-    state.first = call;
-  } else if (call.connectSession !== undefined && call.connectSession !== state.first.connectSession) {
+function approve({ deps, decided, first }: State, call: SparkCall): void {
+  if (call !== first && call.connectSession !== undefined && call.connectSession !== first?.connectSession) {
     throw new GatewayError("MESSAGE_MALFORMED", "malformed Spark Connect request: session_id changes within a call");
   }
   deps.metrics.count("gatehouse_messages_total", { method: decided.method.name, outcome: "forwarded" });

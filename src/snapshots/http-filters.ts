@@ -3,8 +3,8 @@ import type { Message } from "./resource.ts";
 import type { SnapshotSettings } from "./settings.ts";
 import { fromAds, grpcService } from "./shared.ts";
 
-/** What inspection needs to see of the headers; the driver's credential is not among it. */
-const headersForInspection = [":path", ":method", "content-type", "grpc-encoding", "x-request-id"];
+/** Inspection goes by the decision alone and needs no header: this one no request has, as the listener removes it. */
+const noHeader = "x-gatehouse-none";
 
 /** In the order in which a call passes them. */
 export function httpFilters(settings: SnapshotSettings): Message[] {
@@ -52,7 +52,7 @@ function inspect(): Message {
       response_body_mode: "NONE",
       response_trailer_mode: "SKIP",
     },
-    forward_rules: { allowed_headers: { patterns: headersForInspection.map((exact) => ({ exact })) } },
+    forward_rules: { allowed_headers: { patterns: [{ exact: noHeader }] } },
     // The decision, made by ext_authz: a client cannot put anything in there.
     // What the messages say (Connect session, operation) goes into the access log.
     metadata_options: {

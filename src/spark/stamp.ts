@@ -4,6 +4,7 @@ export interface StampedUser {
   readonly userName: string;
 }
 
+const encoder = new TextEncoder();
 const userContextField = 2;
 const userIdField = 1;
 const userNameField = 2;
@@ -33,7 +34,6 @@ function varint(value: number): number[] {
  * absent one would leave the client's.
  */
 export function stampFor(user: StampedUser): Uint8Array {
-  const encoder = new TextEncoder();
   const id = delimited(userIdField, encoder.encode(user.userId));
   const name = delimited(userNameField, encoder.encode(user.userName));
   const content = new Uint8Array(id.length + name.length);

@@ -34,6 +34,7 @@ let envoy: RunningEnvoy;
 let driver: Http2Server;
 let port: number;
 let answersEarly: boolean;
+let answersNever: boolean;
 let inspected: (call: ProcessCall) => void;
 let errors: string[];
 const seen: Seen[] = [];
@@ -54,6 +55,7 @@ function startDriver(): Promise<number> {
     stream.on("end", () => {
       if (stream.aborted || stream.destroyed) return;
       entry.ended = true;
+      if (answersNever) return;
       if (!stream.headersSent) stream.respond(headers);
       stream.end();
     });
@@ -102,6 +104,7 @@ beforeEach(() => {
   seen.length = 0;
   errors = [];
   answersEarly = false;
+  answersNever = false;
   world.process = inspected;
 });
 
@@ -179,6 +182,42 @@ describe("what reaches the driver", () => {
     await send((session) => session.destroy(), false);
     expect(seen.map(({ ended }) => ended)).toEqual([false, false]);
     expect(errors).toEqual([]);
+  });
+});
+
+describe("the stream of an inspection", () => {
+  const stat = async (name: string): Promise<number> => await envoy.stat(`cluster.gatehouse-process.${name}`);
+  const open = () => rawChannel({ url: `https://localhost:${port}`, caFile: world.caFile, headers: {} });
+
+  // Node ends a connection on which about 1,000 streams were reset, and with it all other calls that are inspected.
+  it("is not reset, whether its call passes, is refused or goes away", async () => {
+    const before = { resets: await stat("upstream_rq_tx_reset"), calls: await stat("upstream_rq_total") };
+    const channel = open();
+    for (let round = 0; round < 10; round += 1) {
+      await channel.call(method, claimed);
+      expect((await channel.call(method, malformed)).code).toBe(3);
+      const leaving = open();
+      const calls = seen.length;
+      await leaving.open(method).write(claimed);
+      await until(() => seen.length > calls, { what: "the message" });
+      leaving.close();
+    }
+    channel.close();
+    await until(async () => (await stat("upstream_rq_active")) === 0, { what: "the end of all streams" });
+    expect(await stat("upstream_rq_total")).toBe(before.calls + 30);
+    expect(await stat("upstream_rq_tx_reset")).toBe(before.resets);
+  });
+
+  it("ends with the request, not with the answer", async () => {
+    answersNever = true;
+    const channel = open();
+    const call = channel.open(method);
+    await call.write(claimed);
+    call.end();
+    await until(() => seen[0]?.ended === true, { what: "the request" });
+    await until(async () => (await stat("upstream_rq_active")) === 0, { what: "the end of the stream" });
+    expect(seen[0]?.closed).toBe(false);
+    channel.close();
   });
 });
 

@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { AuditRecord } from "../../src/decisions/audit.ts";
 import { fromStruct } from "../../src/edges/envoy/encode-struct.ts";
 import { createProcessHandler } from "../../src/edges/envoy/process.ts";
-import { externalProcessorService, rpcStatus } from "../../src/edges/envoy/protos.ts";
+import { processService } from "../../src/edges/envoy/process-codec.ts";
+import { rpcStatus } from "../../src/edges/envoy/protos.ts";
 import type { ProcessingResponse } from "../../src/edges/envoy/protos-process.ts";
 import { type ControlServer, startControlServer } from "../../src/edges/envoy/server.ts";
 import { createInspect } from "../../src/flows/inspect.ts";
@@ -68,7 +69,7 @@ beforeEach(async () => {
   const Process = createProcessHandler({ inspect, log, newId: () => "no-decision" });
   server = await startControlServer({
     address: "127.0.0.1:0",
-    services: [{ definition: externalProcessorService, implementation: { Process } }],
+    services: [{ definition: processService, implementation: { Process } }],
   });
   client = connectProcess(server.address);
 });
@@ -91,6 +92,8 @@ function immediate(answer: ProcessingResponse | undefined) {
 
 async function refused(stream: ProcessStream, at = 1) {
   const answers = await stream.answered(at);
+  // As Envoy does as soon as it has ended the call.
+  stream.halfClose();
   expect(await stream.ended).toMatchObject({ code: status.OK });
   expect(stream.answers).toHaveLength(at);
   return immediate(answers[at - 1]);

@@ -7,7 +7,8 @@ import type { Driver } from "../../src/drivers/driver.ts";
 import { createRegistry, type Registry } from "../../src/drivers/registry.ts";
 import { type Ads, createAds, createEnvoyCache } from "../../src/edges/envoy/ads.ts";
 import { bootstrapOf } from "../../src/edges/envoy/encode-bootstrap.ts";
-import { accessLogService, authorizationService, externalProcessorService } from "../../src/edges/envoy/protos.ts";
+import { processService } from "../../src/edges/envoy/process-codec.ts";
+import { accessLogService, authorizationService } from "../../src/edges/envoy/protos.ts";
 import type { CheckRequest, CheckResponse } from "../../src/edges/envoy/protos-check.ts";
 import type { HttpAccessLogEntry, StreamAccessLogsMessage } from "../../src/edges/envoy/protos-log.ts";
 import type { ProcessingRequest, ProcessingResponse } from "../../src/edges/envoy/protos-process.ts";
@@ -154,7 +155,7 @@ async function startScripted(world: EnvoyWorld, socket: (name: string) => string
         },
       },
     },
-    { definition: externalProcessorService, implementation: { Process: (call: ProcessCall) => world.process(call) } },
+    { definition: processService, implementation: { Process: (call: ProcessCall) => world.process(call) } },
     {
       definition: accessLogService,
       implementation: {

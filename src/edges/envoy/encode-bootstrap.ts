@@ -43,6 +43,10 @@ export function bootstrapOf(settings: BootstrapSettings): object {
     static_resources: {
       clusters: [toProtoJson(typeUrls.cluster, controlCluster("gatehouse-ads", settings.ads))],
     },
+    // Without it Envoy resets every ext_proc stream, and after 1,000 resets Node ends the connection with all its calls.
+    layered_runtime: {
+      layers: [{ name: "gatehouse", static_layer: { "envoy.reloadable_features.ext_proc_graceful_grpc_close": true } }],
+    },
     overload_manager: {
       resource_monitors: [
         {

@@ -15,11 +15,11 @@ export interface ForwardState {
 export interface ProcessAnswers {
   /**
    * Forwards bytes to the driver; keeps them back (with the answer to the headers) until the call is approved or too
-   * many have gathered. Resolves when more may come.
+   * many have gathered. Where it returns a promise, more may come only once that resolves.
    */
-  forward(bytes: readonly Uint8Array[], state: ForwardState): Promise<void>;
+  forward(bytes: readonly Uint8Array[], state: ForwardState): Promise<void> | undefined;
   /** Ends the call with that answer; what was kept back is dropped. */
-  immediate(response: ProcessingResponse): Promise<void>;
+  immediate(response: ProcessingResponse): void;
 }
 
 export function createProcessAnswers(
@@ -31,36 +31,37 @@ export function createProcessAnswers(
   let released = false;
   let told = false;
 
-  const write = (response: ProcessingResponse): Promise<void> =>
-    call.write(response) || call.cancelled ? Promise.resolve() : drained(call);
-
-  const writeWith = (facts: Struct | undefined, response: ProcessingResponse): Promise<void> => {
-    if (told || facts === undefined) return write(response);
-    told = true;
-    return write({ ...response, dynamic_metadata: facts });
+  /** @returns whether the stream takes more */
+  const write = (response: ProcessingResponse, facts: Struct | undefined): boolean => {
+    const tell = !told && facts !== undefined;
+    told ||= tell;
+    return call.write(tell ? { ...response, dynamic_metadata: facts } : response);
   };
 
   return {
-    async forward(bytes, { last, approved, facts }) {
+    forward(bytes, { last, approved, facts }) {
       for (const part of bytes) {
         held.push(part);
         heldBytes += part.length;
       }
+      let taken = true;
       if (!released) {
-        if (!approved && !last && heldBytes < holdBytes) return;
+        if (!approved && !last && heldBytes < holdBytes) return undefined;
         released = true;
-        await writeWith(facts, { request_headers: {} });
+        taken = write({ request_headers: {} }, facts);
       }
-      if (heldBytes === 0 && !last) return;
-      const body = joined(held, heldBytes);
-      held = [];
-      heldBytes = 0;
-      const streamed_response = last ? { body, end_of_stream: true } : { body };
-      await writeWith(facts, { request_body: { response: { body_mutation: { streamed_response } } } });
+      if (heldBytes > 0 || last) {
+        const body = joined(held, heldBytes);
+        held = [];
+        heldBytes = 0;
+        const streamed_response = last ? { body, end_of_stream: true } : { body };
+        taken = write({ request_body: { response: { body_mutation: { streamed_response } } } }, facts);
+      }
+      return taken || call.cancelled ? undefined : drained(call);
     },
     immediate(response) {
       held = [];
-      return write(response);
+      call.write(response);
     },
   };
 }

@@ -33,6 +33,9 @@ const authzNamespace = "envoy.filters.http.ext_authz";
  * only after the one before was dealt with and its answer was taken, so a slow driver slows the client and nothing
  * piles up here. A refusal is an immediate response; whatever else goes wrong ends the stream with an error, on which
  * Envoy ends the call.
+ *
+ * The stream ends when Envoy has closed its side, which it does as soon as nothing is left to inspect, not when the
+ * answer is over. Ending it first would make Envoy reset it, and too many resets end the connection with all its calls.
  */
 export function createProcessHandler(
   deps: ProcessHandlerDeps,
@@ -40,61 +43,98 @@ export function createProcessHandler(
   return (call) => {
     // Without a listener an error on a stream that Envoy has left would end the process.
     call.on("error", () => undefined);
-    serve(deps, call).catch((thrown: unknown) => fail(deps, call, thrown));
+    serve(deps, call);
   };
 }
 
-async function serve(deps: ProcessHandlerDeps, call: Call): Promise<void> {
-  const answers = createProcessAnswers(call, deps.holdBytes ?? 64 * 1024);
-  // Leaving the loop must not destroy the stream: the refusal is still to be sent.
-  const messages = call.iterator({ destroyOnReturn: false }) as AsyncIterable<ProcessingRequest>;
-  let inspection: Inspection | undefined;
-  let complete = false;
-  try {
-    for await (const message of messages) {
-      if (inspection === undefined) {
-        inspection = begin(deps, message);
-        // After the assignment: a refusal here, too, names the decision that it belongs to.
-        if (message.request_headers?.end_of_stream === true) await inspection.end();
-      } else {
-        complete = await proceed(inspection, answers, message);
-        if (complete) break;
-      }
+interface Served {
+  readonly answers: ProcessAnswers;
+  inspection: Inspection | undefined;
+  /** The request was seen to its end, or was refused: what may come after that is not looked at. */
+  complete: boolean;
+}
+
+function serve(deps: ProcessHandlerDeps, call: Call): void {
+  const served: Served = {
+    answers: createProcessAnswers(call, deps.holdBytes ?? 64 * 1024),
+    inspection: undefined,
+    complete: false,
+  };
+  const refuse = (thrown: unknown): void => {
+    served.complete = true;
+    try {
+      if (!(thrown instanceof GatewayError)) throw thrown;
+      served.answers.immediate(refusalOf(deps, served.inspection?.decided, thrown));
+    } catch (fault) {
+      fail(deps, call, fault);
     }
-    if (complete) call.end();
-    else abandon(call);
-  } catch (thrown) {
-    if (!(thrown instanceof GatewayError)) throw thrown;
-    await answers.immediate(refusalOf(deps, inspection?.decided, thrown));
-    call.end();
-  }
-}
-
-function begin(deps: ProcessHandlerDeps, message: ProcessingRequest): Inspection {
-  if (message.request_headers === undefined) throw unexpected(message);
-  return deps.inspect(fromStruct(message.metadata_context?.filter_metadata?.[authzNamespace]));
-}
-
-/**
- * @returns whether that was the request's end. The stream ends with it: an answer may last for hours, and would hold a
- * stream of ours without need.
- */
-async function proceed(inspection: Inspection, answers: ProcessAnswers, message: ProcessingRequest): Promise<boolean> {
-  const part = message.request_body;
-  if (message.request_trailers !== undefined) {
-    throw await inspection.refuse(new GatewayError("MESSAGE_MALFORMED", "a gRPC request has no trailers"));
-  }
-  if (part === undefined) throw unexpected(message);
-  const bytes = part.body === undefined || part.body.length === 0 ? [] : await inspection.push(part.body);
-  const last = part.end_of_stream === true;
-  if (last) await inspection.end();
-  const { call, decided } = inspection;
-  await answers.forward(bytes, {
-    last,
-    approved: call !== undefined || !decided.inspect,
-    facts: call && factsOf(call),
+  };
+  call.on("data", (message: ProcessingRequest) => {
+    try {
+      const pending = take(deps, served, message);
+      if (pending === undefined) return;
+      call.pause();
+      pending.catch(refuse).finally(() => call.resume());
+    } catch (thrown) {
+      refuse(thrown);
+    }
   });
-  return last;
+  call.on("end", () => {
+    if (served.complete) call.end();
+    else abandon(call);
+  });
+}
+
+/** @returns a promise where the next message must wait for it */
+function take(deps: ProcessHandlerDeps, served: Served, message: ProcessingRequest): Promise<void> | undefined {
+  if (served.complete) return undefined;
+  if (served.inspection !== undefined) return proceed(served, served.inspection, message);
+  if (message.request_headers === undefined) throw unexpected(message);
+  const metadata = message.metadata_context?.filter_metadata?.[authzNamespace];
+  served.inspection = deps.inspect(fromStruct(metadata));
+  // After the assignment: a refusal here, too, names the decision that it belongs to.
+  return message.request_headers.end_of_stream === true ? bodiless(served.inspection) : undefined;
+}
+
+/** Every method has a message, so this is refused. */
+async function bodiless(inspection: Inspection): Promise<void> {
+  await inspection.end();
+  throw new Error("a call without a body cannot be passed on");
+}
+
+function proceed(served: Served, inspection: Inspection, message: ProcessingRequest): Promise<void> | undefined {
+  const part = message.request_body;
+  if (message.request_trailers !== undefined) return trailers(inspection);
+  if (part === undefined) throw unexpected(message);
+  const last = part.end_of_stream === true;
+  const pushed = part.body === undefined || part.body.length === 0 ? [] : inspection.push(part.body);
+  if (!last && !(pushed instanceof Promise)) return forward(served, inspection, { bytes: pushed, last });
+  return finished(served, inspection, pushed, last);
+}
+
+async function trailers(inspection: Inspection): Promise<void> {
+  throw await inspection.refuse(new GatewayError("MESSAGE_MALFORMED", "a gRPC request has no trailers"));
+}
+
+async function finished(
+  served: Served,
+  inspection: Inspection,
+  pushed: Promise<readonly Uint8Array[]> | readonly Uint8Array[],
+  last: boolean,
+): Promise<void> {
+  const bytes = await pushed;
+  if (last) await inspection.end();
+  await forward(served, inspection, { bytes, last });
+}
+
+function forward(
+  served: Served,
+  { call, decided }: Inspection,
+  { bytes, last }: { readonly bytes: readonly Uint8Array[]; readonly last: boolean },
+): Promise<void> | undefined {
+  served.complete = last;
+  const approved = call !== undefined || !decided.inspect;
+  return served.answers.forward(bytes, { last, approved, facts: call && factsOf(call) });
 }
 
 /** For the access log; it takes them over only where the filter's `receiving_namespaces` names "gatehouse". */

@@ -138,9 +138,7 @@ test("nothing of the tail goes on before the note is stored and the record is wr
         }),
     },
   });
-  const pushed = inspect(metadata)
-    .push(frame(message))
-    .then(() => order.push("forwarded"));
+  const pushed = Promise.resolve(inspect(metadata).push(frame(message))).then(() => order.push("forwarded"));
   await settled();
   expect(written).toBeUndefined();
   order.push("stored");
@@ -218,9 +216,9 @@ test("whatever a dependency throws refuses the call without telling more", async
       refused: () => undefined,
     },
   });
-  const error: unknown = await inspect(metadata)
-    .push(frame(message))
-    .catch((thrown: unknown) => thrown);
+  const error: unknown = await Promise.resolve(inspect(metadata).push(frame(message))).catch(
+    (thrown: unknown) => thrown,
+  );
   expect(error).toMatchObject({ reason: "INTERNAL", message: "internal error" });
 });
 

@@ -1,0 +1,122 @@
+import { FieldReader } from "./field-reader.ts";
+import type { HeaderValue } from "./protos-common.ts";
+import type { ProcessingRequest } from "./protos-process.ts";
+import type { Struct, StructValue } from "./protos-types.ts";
+
+/** The one namespace of metadata that is read: what ext_authz has set. */
+const authzNamespace = "envoy.filters.http.ext_authz";
+
+const partNames = [
+  undefined,
+  undefined,
+  "request_headers",
+  "response_headers",
+  "request_body",
+  "response_body",
+  "request_trailers",
+  "response_trailers",
+] as const;
+const metadataField = 8;
+
+/**
+ * Reads which part of a call it is; a request's headers, or its body's bytes (a view of `bytes`), and whether they end
+ * it; and, beside headers only, the texts and truth values of ext_authz's metadata.
+ * @throws Error where what is read is malformed, or a message holds two parts
+ */
+export function decodeProcessingRequest(bytes: Buffer): ProcessingRequest {
+  let request: ProcessingRequest | undefined;
+  let metadata: FieldReader | undefined;
+  const message = new FieldReader(bytes);
+  while (message.next()) {
+    const name = partNames[message.field];
+    if (name !== undefined) {
+      if (request !== undefined) throw new Error("a message with two parts");
+      request = partOf(name, message.message());
+    } else if (message.field === metadataField) metadata = message.message();
+  }
+  if (request?.request_headers === undefined || metadata === undefined) return request ?? {};
+  return { ...request, metadata_context: { filter_metadata: authzOf(metadata) } };
+}
+
+function partOf(name: NonNullable<ProcessingRequest["request"]>, part: FieldReader): ProcessingRequest {
+  if (name === "request_headers") return { request: name, request_headers: headersOf(part) };
+  if (name === "request_body") return { request: name, request_body: bodyOf(part) };
+  return { request: name, [name]: {} };
+}
+
+function headersOf(part: FieldReader): NonNullable<ProcessingRequest["request_headers"]> {
+  const headers: HeaderValue[] = [];
+  let end = false;
+  while (part.next()) {
+    if (part.field === 3) end = part.truth();
+    else if (part.field === 1) {
+      const map = part.message();
+      while (map.next()) if (map.field === 1) headers.push(headerOf(map.message()));
+    }
+  }
+  return { headers: { headers }, end_of_stream: end };
+}
+
+function headerOf(header: FieldReader): HeaderValue {
+  let key = "";
+  let value: string | undefined;
+  let raw: Uint8Array | undefined;
+  while (header.next()) {
+    if (header.field === 1) key = header.text();
+    else if (header.field === 2) value = header.text();
+    else if (header.field === 3) raw = header.bytes();
+  }
+  return { key, ...(value === undefined ? {} : { value }), ...(raw === undefined ? {} : { raw_value: raw }) };
+}
+
+function bodyOf(part: FieldReader): NonNullable<ProcessingRequest["request_body"]> {
+  let body: Buffer | undefined;
+  let end = false;
+  while (part.next()) {
+    if (part.field === 1) body = part.bytes();
+    else if (part.field === 2) end = part.truth();
+  }
+  return body === undefined ? { end_of_stream: end } : { body, end_of_stream: end };
+}
+
+function authzOf(metadata: FieldReader): Record<string, Struct> {
+  const found: Record<string, Struct> = {};
+  while (metadata.next()) {
+    if (metadata.field !== 1) continue;
+    const { key, value } = entryOf(metadata.message());
+    if (key === authzNamespace && value !== undefined) found[authzNamespace] = { fields: fieldsOf(value) };
+  }
+  return found;
+}
+
+/** An entry of a map to messages. */
+function entryOf(entry: FieldReader): { readonly key: string; readonly value: FieldReader | undefined } {
+  let key = "";
+  let value: FieldReader | undefined;
+  while (entry.next()) {
+    if (entry.field === 1) key = entry.text();
+    else if (entry.field === 2) value = entry.message();
+  }
+  return { key, value };
+}
+
+function fieldsOf(struct: FieldReader): Record<string, StructValue> {
+  const fields = Object.create(null) as Record<string, StructValue>;
+  while (struct.next()) {
+    if (struct.field !== 1) continue;
+    const { key, value } = entryOf(struct.message());
+    fields[key] = value === undefined ? {} : valueOf(value);
+  }
+  return fields;
+}
+
+/** A text or a truth value; of any other value only that it is there. */
+function valueOf(reader: FieldReader): StructValue {
+  let value: StructValue = {};
+  while (reader.next()) {
+    if (reader.field === 3) value = { stringValue: reader.text() };
+    else if (reader.field === 4) value = { boolValue: reader.truth() };
+    else value = {};
+  }
+  return value;
+}
