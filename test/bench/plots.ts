@@ -16,9 +16,10 @@ export interface Plot {
   readonly bars: readonly Bar[];
 }
 
-const width = 760;
-const labelWidth = 250;
+const barsWidth = 420;
 const valueWidth = 90;
+/** Wide enough for a letter of a label, on average. */
+const letterWidth = 6.8;
 const rowHeight = 30;
 const barHeight = 16;
 const top = 48;
@@ -26,7 +27,7 @@ const font = "font-family: system-ui, -apple-system, 'Segoe UI', sans-serif";
 
 // No background of its own: every colour is readable on white and on near-black, and sharper where the theme is known.
 const style = `text { ${font}; fill: #6e7681 } .title { font-size: 15px; font-weight: 600 } .note, .label, .value { font-size: 12px }
-    .peer { fill: #8b949e } .own { fill: #3b82f6 } .whisker { stroke: #d97706; stroke-width: 1.5 } .axis { stroke: #8b949e }
+    .peer { fill: #8b949e } .own { fill: #3b82f6 } .whisker { stroke: #c2410c; stroke-width: 1.5 } .axis { stroke: #8b949e }
     @media (prefers-color-scheme: dark) { text { fill: #c9d1d9 } } @media (prefers-color-scheme: light) { text { fill: #24292f } }`;
 
 /**
@@ -35,10 +36,14 @@ const style = `text { ${font}; fill: #6e7681 } .title { font-size: 15px; font-we
  */
 export function barPlot(plot: Plot): string {
   const height = top + plot.bars.length * rowHeight + 14;
-  const most = Math.max(...plot.bars.map(({ spread }) => spread.most), Number.MIN_VALUE);
-  const scale = (width - labelWidth - valueWidth) / most;
+  const most = Math.max(0, ...plot.bars.map(({ spread }) => spread.most));
+  const scale = most === 0 ? 0 : barsWidth / most;
+  const labelWidth = Math.round(Math.max(100, ...plot.bars.map(({ label }) => label.length * letterWidth + 16)));
+  const width = labelWidth + barsWidth + valueWidth;
   const title = escape(`${plot.title} (${plot.unit})`);
-  const rows = plot.bars.map((bar, index) => row(bar, { y: top + index * rowHeight, scale, digits: plot.digits }));
+  const rows = plot.bars.map((bar, index) =>
+    row(bar, { left: labelWidth, y: top + index * rowHeight, scale, digits: plot.digits }),
+  );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-labelledby="title description">
   <title id="title">${title}</title>
   <desc id="description">${escape(inWords(plot))}</desc>
@@ -54,21 +59,23 @@ ${rows.join("\n")}
 }
 
 interface Place {
+  /** Where bars begin. */
+  readonly left: number;
   readonly y: number;
   /** px per unit */
   readonly scale: number;
   readonly digits: number;
 }
 
-function row({ label, spread, own }: Bar, { y, scale, digits }: Place): string {
-  const at = (value: number): string => (labelWidth + Math.max(0, value) * scale).toFixed(1);
-  const [middle, left, right] = [y + rowHeight / 2, at(spread.least), at(spread.most)];
+function row({ label, spread, own }: Bar, { left, y, scale, digits }: Place): string {
+  const at = (value: number): string => (left + Math.max(0, value) * scale).toFixed(1);
+  const [middle, least, most] = [y + rowHeight / 2, at(spread.least), at(spread.most)];
   const textY = middle + 4;
   const parts = [
-    `<text class="label" x="${labelWidth - 8}" y="${textY}" text-anchor="end">${escape(label)}</text>`,
-    `<rect class="${own ? "own" : "peer"}" x="${labelWidth}" y="${middle - barHeight / 2}" width="${(Math.max(0, spread.median) * scale).toFixed(1)}" height="${barHeight}" rx="2" />`,
-    `<path class="whisker" fill="none" d="M${left} ${middle - 4}v8M${left} ${middle}H${right}M${right} ${middle - 4}v8" />`,
-    `<text class="value" x="${(Number(right) + 8).toFixed(1)}" y="${textY}">${spread.median.toFixed(digits)}</text>`,
+    `<text class="label" x="${left - 8}" y="${textY}" text-anchor="end">${escape(label)}</text>`,
+    `<rect class="${own ? "own" : "peer"}" x="${left}" y="${middle - barHeight / 2}" width="${(Math.max(0, spread.median) * scale).toFixed(1)}" height="${barHeight}" rx="2" />`,
+    `<path class="whisker" fill="none" d="M${least} ${middle - 4}v8M${least} ${middle}H${most}M${most} ${middle - 4}v8" />`,
+    `<text class="value" x="${(Number(most) + 8).toFixed(1)}" y="${textY}">${spread.median.toFixed(digits)}</text>`,
   ];
   return parts.map((part) => `  ${part}`).join("\n");
 }

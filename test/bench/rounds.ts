@@ -24,7 +24,9 @@ export async function measureScenario(scenario: Scenario, options: RoundsOptions
     const lines = (await prepared.finish?.()) ?? [];
     const { about, figures, id, targets, title } = scenario;
     const variants = prepared.variants.map(({ name }) => name);
-    return { v: 1, id, title, about, figures, targets, variants, run, rounds, lines };
+    const spark = scenario.spark === true ? { Spark: context.tools.sparkVersion } : {};
+    const facts = { ...run, versions: { ...run.versions, ...spark } };
+    return { v: 1, id, title, about, figures, targets, variants, run: facts, rounds, lines };
   } finally {
     await prepared.close();
   }

@@ -55,5 +55,7 @@ export interface Scenario {
   readonly targets: readonly Target[];
   /** Counted rounds; default that of the command line (5). One more comes first and is not counted. */
   readonly rounds?: number;
+  /** Whether real drivers take part: the report names Spark's version. Default false. */
+  readonly spark?: boolean;
   prepare(context: BenchContext): Promise<Prepared>;
 }
