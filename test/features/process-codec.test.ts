@@ -76,8 +76,8 @@ function read(message: ProcessingRequest): unknown {
   return {
     request,
     headers: headers?.headers?.headers.map(({ key, value = "", raw_value: raw = [] }) => [
-      // The general codec leaves it out where it is empty.
-      (key as string | undefined) ?? "",
+      // The general codec leaves an empty one out, whatever its type says.
+      String(key).replace("undefined", ""),
       value,
       Buffer.from(raw).toString("hex"),
     ]),
