@@ -50,15 +50,13 @@ const partsOfFiles: readonly (readonly [string, RegExp])[] = [
   ["audit", /^src\/(edges\/log\/audit|decisions\/(audit|decision-record|printable))|^node:(internal\/)?fs\b/],
   ["metrics", /^src\/edges\/http\/metrics|^prom-client: /],
   ["log", /^src\/edges\/log\/|^(pino|sonic-boom|fast-redact)[\w-]*: /],
-  ["encode", /^src\/edges\/envoy\/(encode|render|process-answers)/],
+  ["encode", /^src\/edges\/envoy\/(encode|render|wire-writer|write-|process-(answers|encode))/],
+  ["decode", /^src\/edges\/envoy\/(protos|field-reader|read-|process-decode)/],
+  ["decode", /^(protobufjs|@grpc\/proto-loader|@protobufjs\/[\w-]+): /],
   ["xDS", /^src\/(xds|snapshots)\/|^src\/edges\/envoy\/ads|^src\/flows\/publish/],
   ["inspection", /^src\/spark\/|^src\/flows\/inspect|^src\/edges\/envoy\/process/],
   ["activity", /^src\/edges\/envoy\/access-log|^src\/flows\/record-activity|^src\/sessions\/activity/],
   ["HTTP side", /^src\/edges\/http\/|^fastify: /],
-  [
-    "decode",
-    /^src\/edges\/envoy\/(protos|read|check-reader|decode)|^(protobufjs|@grpc\/proto-loader|@protobufjs\/[\w-]+): /,
-  ],
   ["decision", /^src\/(flows|policy|sessions|drivers|decisions|kernel|wiring)\//],
   ["transport", /^src\/edges\/envoy\/|^@grpc\/grpc-js: |^node:(internal\/)?(http2|net|stream|streams|js_stream)/],
 ];
