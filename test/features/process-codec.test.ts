@@ -75,12 +75,10 @@ function read(message: ProcessingRequest): unknown {
   const struct = headers && message.metadata_context?.filter_metadata?.[namespace];
   return {
     request,
-    headers: headers?.headers?.headers.map(({ key, value = "", raw_value: raw = [] }) => [
-      // The general codec leaves an empty one out, whatever its type says.
-      String(key).replace("undefined", ""),
-      value,
-      Buffer.from(raw).toString("hex"),
-    ]),
+    headers: headers?.headers?.headers
+      // What is empty, the general codec leaves out.
+      .map((header) => ({ key: "", value: "", raw_value: Buffer.alloc(0), ...header }))
+      .map(({ key, value, raw_value: raw }) => [key, value, Buffer.from(raw).toString("hex")]),
     body: body && Buffer.from(body.body ?? []).toString("hex"),
     end: (headers ?? body)?.end_of_stream === true,
     metadata:
