@@ -77,7 +77,7 @@ function read(message: ProcessingRequest): unknown {
     request,
     headers: headers?.headers?.headers
       // What is empty, the general codec leaves out.
-      .map((header) => ({ key: "", value: "", raw_value: Buffer.alloc(0), ...header }))
+      .map((header) => Object.assign({ key: "", value: "", raw_value: Buffer.alloc(0) }, header))
       .map(({ key, value, raw_value: raw }) => [key, value, Buffer.from(raw).toString("hex")]),
     body: body && Buffer.from(body.body ?? []).toString("hex"),
     end: (headers ?? body)?.end_of_stream === true,
