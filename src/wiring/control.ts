@@ -4,7 +4,8 @@ import { type Ads, createAds, createEnvoyCache } from "../edges/envoy/ads.ts";
 import { createCheckHandler } from "../edges/envoy/check.ts";
 import { createProcessHandler } from "../edges/envoy/process.ts";
 import { processService } from "../edges/envoy/process-codec.ts";
-import { accessLogService, authorizationService } from "../edges/envoy/protos.ts";
+import { authorizationService } from "../edges/envoy/protos.ts";
+import { accessLog } from "../edges/envoy/read-access-log.ts";
 import { type ControlServer, type ControlServerOptions, startControlServer } from "../edges/envoy/server.ts";
 import { startUnaryServer, type UnaryHandler } from "../edges/envoy/unary-server.ts";
 import { createPublisher, type Publisher } from "../flows/publish.ts";
@@ -107,7 +108,7 @@ async function startServices(kernel: Kernel, { life, door }: ControlParts, liste
     ),
     accessLog: await listen.streams(
       config.control.access_log,
-      { definition: accessLogService, implementation: { StreamAccessLogs } },
+      { definition: accessLog, implementation: { StreamAccessLogs } },
       { streamsForEver: true },
     ),
   };

@@ -4,6 +4,7 @@ import { createAccessLogHandler } from "../../src/edges/envoy/access-log.ts";
 import { toStruct } from "../../src/edges/envoy/encode-struct.ts";
 import { accessLogService } from "../../src/edges/envoy/protos.ts";
 import type { HttpAccessLogEntry, StreamAccessLogsMessage } from "../../src/edges/envoy/protos-log.ts";
+import { accessLog } from "../../src/edges/envoy/read-access-log.ts";
 import { type ControlServer, startControlServer } from "../../src/edges/envoy/server.ts";
 import { silentLog } from "../../src/kernel/log.ts";
 import { createActivity } from "../../src/sessions/activity.ts";
@@ -43,7 +44,7 @@ beforeEach(async () => {
     metrics,
     log: { ...silentLog, error: () => void (faults += 1) },
   });
-  const definition = accessLogService as unknown as ServiceDefinition;
+  const definition = accessLog as unknown as ServiceDefinition;
   server = await startControlServer({
     address: "127.0.0.1:0",
     services: [{ definition, implementation: { StreamAccessLogs: handler } }],

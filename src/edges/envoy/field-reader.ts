@@ -50,9 +50,14 @@ export class FieldReader {
   }
 
   truth(): boolean {
+    return this.number() !== 0;
+  }
+
+  /** A number below 2^32; a larger one gives another one that is not 0. */
+  number(): number {
     if (this.#type !== 0) throw new Error(`wire type ${this.#type} where a number was due`);
     this.#type = taken;
-    return this.#varint() !== 0;
+    return this.#varint();
   }
 
   /** Takes a field with a length. @returns where its content begins; it ends where the reader is then */

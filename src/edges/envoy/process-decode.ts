@@ -1,10 +1,7 @@
 import { FieldReader } from "./field-reader.ts";
 import type { HeaderValue } from "./protos-common.ts";
 import type { ProcessingRequest } from "./protos-process.ts";
-import type { Struct, StructValue } from "./protos-types.ts";
-
-/** The one namespace of metadata that is read: what ext_authz has set. */
-const authzNamespace = "envoy.filters.http.ext_authz";
+import { readMetadata } from "./read-metadata.ts";
 
 const partNames = [
   undefined,
@@ -35,7 +32,7 @@ export function decodeProcessingRequest(bytes: Buffer): ProcessingRequest {
     } else if (message.field === metadataField) metadata = message.message();
   }
   if (request?.request_headers === undefined || metadata === undefined) return request ?? {};
-  return { ...request, metadata_context: { filter_metadata: authzOf(metadata) } };
+  return { ...request, metadata_context: { filter_metadata: readMetadata(metadata) } };
 }
 
 function partOf(name: NonNullable<ProcessingRequest["request"]>, part: FieldReader): ProcessingRequest {
@@ -77,46 +74,4 @@ function bodyOf(part: FieldReader): NonNullable<ProcessingRequest["request_body"
     else if (part.field === 2) end = part.truth();
   }
   return body === undefined ? { end_of_stream: end } : { body, end_of_stream: end };
-}
-
-function authzOf(metadata: FieldReader): Record<string, Struct> {
-  const found: Record<string, Struct> = {};
-  while (metadata.next()) {
-    if (metadata.field !== 1) continue;
-    const { key, value } = entryOf(metadata.message());
-    if (key === authzNamespace && value !== undefined) found[authzNamespace] = { fields: fieldsOf(value) };
-  }
-  return found;
-}
-
-/** An entry of a map to messages. */
-function entryOf(entry: FieldReader): { readonly key: string; readonly value: FieldReader | undefined } {
-  let key = "";
-  let value: FieldReader | undefined;
-  while (entry.next()) {
-    if (entry.field === 1) key = entry.text();
-    else if (entry.field === 2) value = entry.message();
-  }
-  return { key, value };
-}
-
-function fieldsOf(struct: FieldReader): Record<string, StructValue> {
-  const fields = Object.create(null) as Record<string, StructValue>;
-  while (struct.next()) {
-    if (struct.field !== 1) continue;
-    const { key, value } = entryOf(struct.message());
-    fields[key] = value === undefined ? {} : valueOf(value);
-  }
-  return fields;
-}
-
-/** A text or a truth value; of any other value only that it is there. */
-function valueOf(reader: FieldReader): StructValue {
-  let value: StructValue = {};
-  while (reader.next()) {
-    if (reader.field === 3) value = { stringValue: reader.text() };
-    else if (reader.field === 4) value = { boolValue: reader.truth() };
-    else value = {};
-  }
-  return value;
 }
