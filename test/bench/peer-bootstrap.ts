@@ -2,7 +2,6 @@ import { toProtoJson } from "../../src/edges/envoy/encode.ts";
 import { driverResources } from "../../src/snapshots/driver-clusters.ts";
 import { listener } from "../../src/snapshots/listener.ts";
 import { typeUrls } from "../../src/snapshots/resource.ts";
-import { routeConfiguration } from "../../src/snapshots/routes.ts";
 import { defaultListenerLimits, type SnapshotSettings } from "../../src/snapshots/settings.ts";
 import { controlCluster } from "../../src/snapshots/shared.ts";
 
@@ -55,10 +54,14 @@ export function peerBootstrap(kind: PeerKind, options: PeerBootstrap): object {
   };
 }
 
+/** ext_authz decides and ext_proc only inspects. */
+const separate = { inspection: "separate" } as const;
+
 /** As Gatehouse's own defaults are, at any free port. */
 function settingsFor(check: string): SnapshotSettings {
   const endpoint = { address: check, maxRequests: 4096 };
   return {
+    ...separate,
     listen: { host: "127.0.0.1", port: 0, minTls: "TLSv1.2" },
     check: endpoint,
     process: endpoint,
@@ -94,14 +97,23 @@ function tls(socket: { readonly typed_config: Json }, { certificates }: PeerBoot
   return { ...socket, typed_config: { ...socket.typed_config, common_tls_context: given } };
 }
 
+/** As in Gatehouse's routes. */
+const removedBeforeDriver = [
+  "x-gatehouse-cluster",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-envoy-external-address",
+  "x-spark-session-id",
+  "authentication",
+];
+
 /** One route: the Go server names the cluster as Gatehouse does, the others have but one. */
 function routes(kind: PeerKind): object {
-  const own = toProtoJson(typeUrls.route, routeConfiguration());
   const cluster = kind.startsWith("authz") ? { cluster_header: "x-gatehouse-cluster" } : { cluster: "upstream" };
   const route = { ...cluster, timeout: "0s", idle_timeout: "0s" };
   return {
     virtual_hosts: [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route }] }],
-    request_headers_to_remove: own["request_headers_to_remove"],
+    request_headers_to_remove: removedBeforeDriver,
   };
 }
 
