@@ -50,12 +50,12 @@ const partsOfFiles: readonly (readonly [string, RegExp])[] = [
   ["audit", /^src\/(edges\/log\/audit|decisions\/(audit|decision-record|printable))|^node:(internal\/)?fs\b/],
   ["metrics", /^src\/edges\/http\/metrics|^prom-client: /],
   ["log", /^src\/edges\/log\/|^(pino|sonic-boom|fast-redact)[\w-]*: /],
+  ["activity", /^src\/edges\/envoy\/(read-)?access-log|^src\/flows\/record-activity|^src\/sessions\/activity/],
   ["encode", /^src\/edges\/envoy\/(encode|render|wire-writer|write-|process-(answers|encode))/],
   ["decode", /^src\/edges\/envoy\/(protos|field-reader|read-|process-decode)/],
   ["decode", /^(protobufjs|@grpc\/proto-loader|@protobufjs\/[\w-]+): /],
   ["xDS", /^src\/(xds|snapshots)\/|^src\/edges\/envoy\/ads|^src\/flows\/publish/],
   ["inspection", /^src\/spark\/|^src\/flows\/inspect|^src\/edges\/envoy\/process/],
-  ["activity", /^src\/edges\/envoy\/access-log|^src\/flows\/record-activity|^src\/sessions\/activity/],
   ["HTTP side", /^src\/edges\/http\/|^fastify: /],
   ["decision", /^src\/(flows|policy|sessions|drivers|decisions|kernel|wiring)\//],
   ["transport", /^src\/edges\/envoy\/|^@grpc\/grpc-js: |^node:(internal\/)?(http2|net|stream|streams|js_stream)/],
@@ -63,9 +63,14 @@ const partsOfFiles: readonly (readonly [string, RegExp])[] = [
 
 /** protobufjs compiles functions of these names, which have no file. */
 const compiled: readonly (readonly [string, RegExp])[] = [
+  ["activity", /^StreamAccessLogs\w*\$/],
+  ["xDS", /^(Delta)?Discovery(Request|Response)\$/],
   ["decode", /^[\w.]*\$(decode|toObject)$/],
   ["encode", /^[\w.]*\$(encode|fromObject|verify)$/],
 ];
+
+/** Work beside the calls: what is decoded or encoded for it is its own. */
+const besideCalls = new Set(["activity", "xDS", "HTTP side"]);
 
 const idle = "(idle)";
 
@@ -121,7 +126,9 @@ function walk({ nodes }: CpuProfile, root: string): readonly Place[] {
   const waiting: Place[] = nodes.filter(({ id }) => !children.has(id)).map((node) => ({ node, part: "event loop" }));
   const places: Place[] = [];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const part = partOf(next.node, root) ?? next.part;
+    const own = partOf(next.node, root);
+    const isCodec = own === "decode" || own === "encode";
+    const part = own === undefined || (isCodec && besideCalls.has(next.part)) ? next.part : own;
     places.push({ node: next.node, part });
     for (const id of next.node.children ?? []) {
       const node = byId.get(id);

@@ -30,6 +30,19 @@ test("time counts for the part that asked for it, within the window, and idle ti
   expect(functions.find(({ name }) => name === "digest")).toMatchObject({ part: "token" });
 });
 
+test("what is decoded of the access log counts as activity's", () => {
+  const nodes = [
+    { id: 1, callFrame: frame("StreamAccessLogsMessage$decode"), children: [2] },
+    { id: 2, callFrame: frame("Struct$decode") },
+  ];
+  const { parts } = summarize(
+    { ...profile, nodes, samples: [1, 2, 2], timeDeltas: [100, 100, 100] },
+    { from: 0, to: 1e6 },
+    root,
+  );
+  expect(parts).toEqual([{ name: "activity", share: 1 }]);
+});
+
 test("files are named as people know them", () => {
   expect(fileOf(`file://${root}dist/flows/authorize.js`, root)).toBe("src/flows/authorize.ts");
   expect(fileOf(`file://${root}node_modules/@grpc/grpc-js/build/src/call.js`, root)).toBe(
