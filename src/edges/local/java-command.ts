@@ -59,6 +59,8 @@ export function javaCommand(input: JavaCommandInput): JavaCommand {
     args: [
       `-Xmx${profile.driverMemory}`,
       "-XX:+UseSerialGC",
+      // Spark's first plans need more than Java begins with; it would stop for a full collection in the middle of them.
+      "-XX:MetaspaceSize=256m",
       ...(installation.javaArguments ?? []),
       ...openedPackages.map((opened) => `--add-opens=${opened}=ALL-UNNAMED`),
       "-Djdk.reflect.useDirectMethodHandle=false",
