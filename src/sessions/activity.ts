@@ -1,3 +1,4 @@
+import { methodOfName } from "../spark/methods.ts";
 import type { SparkCall } from "../spark/spark-call.ts";
 import {
   attach,
@@ -192,7 +193,7 @@ function see(driver: ActivityState, connectSession: string): boolean {
 
 function stream(driver: ActivityState, report: StreamReport, rules: IdlenessRules): void {
   const { streamKey, decisionId, method, at } = report;
-  const executes = method === "ExecutePlan" || method === "ReattachExecute";
+  const executes = methodOfName(method)?.executes ?? false;
   if (report.kind === "end") {
     driver.streams.delete(streamKey);
     callEnded(driver, decisionId, { at, executes });

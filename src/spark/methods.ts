@@ -12,6 +12,8 @@ export interface SparkMethod {
    * reads settings after the last row has arrived, and without them the result is lost.
    */
   readonly finishesWork: boolean;
+  /** Whether its calls are attached to an operation, which may outlive them. */
+  readonly executes: boolean;
   /** Whether a call may carry more than one request message. */
   readonly clientStreaming: boolean;
 }
@@ -22,6 +24,7 @@ const method = (name: string, operationIdField: number | undefined, startsWork: 
   operationIdField,
   startsWork,
   finishesWork: !startsWork || name === "Config",
+  executes: name === "ExecutePlan" || name === "ReattachExecute",
   clientStreaming: name === "AddArtifacts",
 });
 

@@ -189,7 +189,7 @@ describe("a call through Envoy", () => {
     expect(Buffer.concat(received).toString("latin1")).not.toContain("HTTP/1.1");
   });
 
-  it("is reported while it runs: start, periodic with the decision and the cluster, end", async () => {
+  it("is reported while it runs, with the decision and the cluster, and when it ends", async () => {
     world.entries.length = 0;
     const stream = await openStream();
     // Entries of earlier calls may still be on their way.
@@ -205,7 +205,17 @@ describe("a call through Envoy", () => {
     expect(periodic?.upstream_cluster).toBe(driverClusterName(driverAt("a", one)));
     const metadata = periodic?.metadata?.filter_metadata?.["envoy.filters.http.ext_authz"];
     expect(metadata?.fields["decision_id"]?.stringValue).toBe("decision-1");
-    expect(typed("DownstreamStart")).toHaveLength(1);
+    expect(typed("DownstreamStart")).toHaveLength(0);
+  });
+
+  it("is not reported where it is short, unless it may leave an operation behind", async () => {
+    const ended = (path: string) => world.entries.filter(({ request }) => request?.path === path);
+    world.decide = to("a");
+    world.entries.length = 0;
+    expect((await client.call(config)).code).toBe(0);
+    (await openStream()).cancel();
+    await until(() => ended(execute).length === 1, { what: "the end of an execution" });
+    expect(ended(config)).toHaveLength(0);
   });
 });
 
