@@ -97,9 +97,10 @@ export function renderProfile({ loads, run }: ProfileRecord): string {
         each.part,
         percent(each.share),
       ]);
+    const largest = load.parts.slice(0, 3).map((part) => `${part.name} (${percent(part.share)})`);
     return [
       `### ${name}`,
-      `${Math.round(callsPerSecond)} calls/s with the profiler on, ${microsPerCall.toFixed(1)} µs of Gatehouse per call; its main thread was busy for ${percent(busy)} of the time.`,
+      `${Math.round(callsPerSecond)} calls/s with the profiler on, ${microsPerCall.toFixed(1)} µs of Gatehouse per call; its main thread was busy for ${percent(busy)} of the time. The three largest: ${largest.join(", ")}.`,
       table(["part", "of the busy time"], byPart).join("\n"),
       table(["function (its own time)", "file", "part", "of the busy time"], rows).join("\n"),
     ].join("\n\n");

@@ -59,7 +59,7 @@ const about = `One unary call of about 190 bytes, again and again over four conn
 at once. First 32 calls are under way all the time; then 1,000 begin per second whatever is under way, and latency counts from
 when a call was due. jwt_authn decides inside Envoy's own process. The Go server (grpc-go, golang-jwt, a cache of verified tokens)
 verifies the token, picks the cluster and answers as Gatehouse does, but knows no policy, sessions or drivers; with audit it writes
-one line for each decision before it answers.`;
+one line for each decision before it answers. The peers' Envoys keep no access log; Gatehouse's reports to Gatehouse, as it does by default.`;
 
 /** Where a variant is reached and who works for it. */
 interface Place {
