@@ -121,7 +121,7 @@ export const xds = section(
     debounce_ms: amount(
       100,
       { unit: "milliseconds", min: 0, max: 60_000 },
-      "Quiet time after a change before it is pushed. A driver that somebody waits for is pushed at once.",
+      "A change after this much quiet is pushed at once; those that follow are collected until it is quiet for this long again. A driver that somebody waits for, and one that is gone, are never held back.",
     ),
     debounce_ceiling_ms: amount(
       1_000,

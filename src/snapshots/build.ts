@@ -1,6 +1,7 @@
-import type { Catalog, CatalogDriver } from "../drivers/catalog.ts";
-import { type DriverResources, driverResources, faultOf } from "./driver-clusters.ts";
+import type { Catalog } from "../drivers/catalog.ts";
+import { driverResources, faultOf } from "./driver-clusters.ts";
 import { listener } from "./listener.ts";
+import { remember } from "./remember.ts";
 import { type Message, type Skipped, type Snapshot, type TypeUrl, typeUrls } from "./resource.ts";
 import { routeConfiguration } from "./routes.ts";
 import type { ServerCertificate, SnapshotSettings } from "./settings.ts";
@@ -20,18 +21,25 @@ export function buildSnapshot(catalog: Catalog, settings: SnapshotSettings, cert
       skipped.push({ uid: driver.uid, why });
       continue;
     }
-    const made = resourcesOf(driver, settings);
+    const made = driverResources(driver, settings);
     clusters.set(made.name, made.cluster);
     endpoints.set(made.name, made.endpoints);
   }
   const resources: Record<TypeUrl, ReadonlyMap<string, Message>> = {
     [typeUrls.cluster]: clusters,
     [typeUrls.endpoints]: endpoints,
-    [typeUrls.secret]: new Map([["gatehouse-server", secretOf(certificate)]]),
+    ...certificateResources(certificate),
     [typeUrls.listener]: new Map([["gatehouse", fixedOf(settings).listener]]),
     [typeUrls.route]: new Map([["gatehouse", fixedOf(settings).routes]]),
   };
   return { generation: catalog.generation, resources, skipped };
+}
+
+/** The one resource that a new certificate changes. */
+export function certificateResources(
+  certificate: ServerCertificate,
+): Pick<Record<TypeUrl, ReadonlyMap<string, Message>>, typeof typeUrls.secret> {
+  return { [typeUrls.secret]: new Map([["gatehouse-server", secretOf(certificate)]]) };
 }
 
 interface Fixed {
@@ -62,24 +70,3 @@ const secretOf = remember(
     },
   }),
 );
-
-const driversOf = remember((_settings: SnapshotSettings) => new WeakMap<CatalogDriver, DriverResources>());
-
-function resourcesOf(driver: CatalogDriver, settings: SnapshotSettings): DriverResources {
-  const known = driversOf(settings);
-  const made = known.get(driver) ?? driverResources(driver, settings);
-  known.set(driver, made);
-  return made;
-}
-
-/** A pure function of one immutable object, computed once for each object. */
-function remember<A extends object, R>(compute: (argument: A) => R): (argument: A) => R {
-  const results = new WeakMap<A, R>();
-  return (argument) => {
-    const known = results.get(argument);
-    if (known !== undefined) return known;
-    const made = compute(argument);
-    results.set(argument, made);
-    return made;
-  };
-}

@@ -1,6 +1,7 @@
 import type { CatalogDriver } from "../drivers/catalog.ts";
 import { driverClusterName, isDriverClusterName } from "./cluster-name.ts";
 import { duration, wrapped } from "./messages.ts";
+import { remember } from "./remember.ts";
 import type { Message } from "./resource.ts";
 import type { SnapshotSettings } from "./settings.ts";
 import { circuitBreakers, fromAds, http2, socketAddress } from "./shared.ts";
@@ -24,17 +25,26 @@ export function faultOf(driver: CatalogDriver): string | undefined {
 }
 
 /**
- * The cluster and endpoints of a routable driver. The cluster depends on nothing that can change in the driver's life
- * (a changed EDS cluster would warm for 15 s); all that changes is in the endpoints.
+ * The cluster and endpoints of a routable driver; the same objects for the same arguments. The cluster depends on nothing
+ * that can change in the driver's life (a changed EDS cluster would warm for 15 s); all that changes is in the endpoints.
  */
 export function driverResources(driver: CatalogDriver, settings: SnapshotSettings): DriverResources {
-  const name = driverClusterName(driver);
-  return { name, cluster: cluster(name, settings), endpoints: endpoints(name, driver) };
+  const known = madeFor(settings);
+  const made = known.get(driver) ?? make(driver, settings);
+  known.set(driver, made);
+  return made;
 }
 
-function cluster(name: string, settings: SnapshotSettings): Message {
-  return {
-    name,
+const madeFor = remember((_settings: SnapshotSettings) => new WeakMap<CatalogDriver, DriverResources>());
+
+function make(driver: CatalogDriver, settings: SnapshotSettings): DriverResources {
+  const name = driverClusterName(driver);
+  // All that is not the name is one and the same object for all drivers: thousands cost their names.
+  return { name, cluster: { name, ...clusterShape(settings) }, endpoints: endpoints(name, driver) };
+}
+
+const clusterShape = remember(
+  (settings: SnapshotSettings): Message => ({
     // One set of statistics for all drivers: half the memory, and no session names in metrics.
     alt_stat_name: "driver",
     type: "EDS",
@@ -55,8 +65,8 @@ function cluster(name: string, settings: SnapshotSettings): Message {
       initial_stream_window_size: wrapped(1024 * 1024),
       initial_connection_window_size: wrapped(4 * 1024 * 1024),
     }),
-  };
-}
+  }),
+);
 
 function endpoints(name: string, { address }: CatalogDriver): Message {
   const endpoint = { address: socketAddress(address.host, address.port) };

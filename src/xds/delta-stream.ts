@@ -46,9 +46,12 @@ export interface DeltaStreamOptions {
   /** Endpoints follow a cluster that is sent again: Envoy warms it anew and does not ask for them itself. */
   readonly clusterType: string;
   readonly endpointsType: string;
-  /** Default 500. */
+  /** Default 100: small enough that whatever is urgent never waits long behind a big push. */
   readonly maxResourcesPerResponse?: number;
-  /** Responses under way without an answer; then nothing is sent until one is answered. Default 256. */
+  /**
+   * Responses of one type under way without an answer; then nothing of it is sent until one is answered. Not of all types
+   * together: the answers to clusters come when their endpoints are there. Default 256.
+   */
   readonly maxUnanswered?: number;
   /** Names that one stream may ask for, all types together. Default 50,000. */
   readonly maxNames?: number;
@@ -73,11 +76,22 @@ interface State {
   readonly options: DeltaStreamOptions;
   readonly subscriptions: Map<string, Subscription>;
   readonly unanswered: Map<string, DeltaResponse>;
+  /** How many of them there are, by type. */
+  readonly underWay: Map<string, number>;
   sequence: number;
+  /** The latest response was of clusters. */
+  clustersLast: boolean;
 }
 
 export function createDeltaStream(options: DeltaStreamOptions): DeltaStream {
-  const state: State = { options, subscriptions: new Map(), unanswered: new Map(), sequence: 0 };
+  const state: State = {
+    options,
+    subscriptions: new Map(),
+    unanswered: new Map(),
+    underWay: new Map(),
+    sequence: 0,
+    clustersLast: false,
+  };
   return {
     request: (request) => takeRequest(state, request),
     changed(change) {
@@ -108,6 +122,8 @@ function takeRequest(state: State, request: DeltaRequest): Acknowledgement | und
     begin(sub, request, cache, wildcardTypes.includes(request.typeUrl));
   } else {
     update(sub, request, cache);
+    // Asked for by name although "all" covers it: somebody's call waits for it, so it does not stand in line.
+    if (sub.wildcard && request.subscribe.length > 0) sub.halves.unshift(request.subscribe);
   }
   let names = 0;
   for (const one of state.subscriptions.values()) names += one.named.size + one.has.size + 1;
@@ -119,6 +135,7 @@ function acknowledge(state: State, { nonce, error }: DeltaRequest): Acknowledgem
   const response = state.unanswered.get(nonce);
   if (response === undefined) return undefined;
   state.unanswered.delete(nonce);
+  state.underWay.set(response.typeUrl, (state.underWay.get(response.typeUrl) ?? 1) - 1);
   const { typeUrl, resources, removed } = response;
   const sent = resources.map(({ name, version }) => ({ name, version }));
   // A refused version stays noted as given, so it is never sent again. But one bad resource can make the client drop
@@ -132,27 +149,63 @@ function acknowledge(state: State, { nonce, error }: DeltaRequest): Acknowledgem
 }
 
 function nextResponse(state: State, now: number): DeltaResponse | undefined {
-  const { cache, unknown, maxUnanswered = 256 } = state.options;
-  if (!cache.ready || state.unanswered.size >= maxUnanswered) return undefined;
+  const { cache, unknown } = state.options;
+  if (!cache.ready) return undefined;
   const subscriptions = inOrder(state);
   for (const sub of subscriptions) settle(sub, cache, unknown, now);
-  for (const sub of subscriptions) {
-    const resources = takeNonEmpty(state, sub);
-    if (resources.length > 0 || sub.owesEmpty) {
-      sub.owesEmpty = false;
-      if (sub.typeUrl === state.options.clusterType) endpointsFollow(state, resources);
-      return respond(state, sub.typeUrl, resources, []);
+  // In the midst of a long push, what is to go does not wait for its end.
+  const midway = state.clustersLast && clustersLeft(state) ? subscriptions.filter((sub) => isPaired(state, sub)) : [];
+  return nextRemovals(state, midway) ?? nextAdditions(state, subscriptions) ?? nextRemovals(state, subscriptions);
+}
+
+function nextAdditions(state: State, subscriptions: readonly Subscription[]): DeltaResponse | undefined {
+  const { clusterType, endpointsType } = state.options;
+  let held = false;
+  for (const sub of inTurn(state, subscriptions)) {
+    // What comes later in the order may refer to what is held back; endpoints must come, or clusters are never answered.
+    if (held && sub.typeUrl !== endpointsType) continue;
+    if (isFull(state, sub)) {
+      held ||= sub.toSend.size > 0 || sub.halves.length > 0;
+      continue;
     }
+    const resources = takeNonEmpty(state, sub);
+    if (resources.length === 0 && !sub.owesEmpty) continue;
+    sub.owesEmpty = false;
+    if (sub.typeUrl === clusterType) endpointsFollow(state, resources);
+    return respond(state, sub.typeUrl, resources, []);
   }
-  for (const sub of subscriptions.reverse()) {
+  return undefined;
+}
+
+function nextRemovals(state: State, subscriptions: readonly Subscription[]): DeltaResponse | undefined {
+  for (const sub of inReverse(state, subscriptions)) {
+    // Names alone are cheap to have under way, and what is gone should not wait for answers about what is there.
+    if (isFull(state, sub, 2)) continue;
     const removed = takeRemovals(sub);
     if (removed.length > 0) return respond(state, sub.typeUrl, [], removed);
   }
   return undefined;
 }
 
+const isFull = ({ options, underWay }: State, { typeUrl }: Subscription, times = 1): boolean =>
+  (underWay.get(typeUrl) ?? 0) >= times * (options.maxUnanswered ?? 256);
+
+/** Clusters and endpoints: what is added and removed of them in one push depends on nothing else in it. */
+const isPaired = ({ options }: State, { typeUrl }: Subscription): boolean =>
+  typeUrl === options.clusterType || typeUrl === options.endpointsType;
+
+const clustersLeft = ({ options, subscriptions }: State): boolean =>
+  (subscriptions.get(options.clusterType)?.toSend.size ?? 0) > 0;
+
+/** Clusters that wait long for their endpoints go without: after clusters, it is the turn of the endpoints asked for. */
+function inTurn(state: State, subscriptions: readonly Subscription[]): readonly Subscription[] {
+  const endpoints = state.subscriptions.get(state.options.endpointsType);
+  if (!state.clustersLast || endpoints === undefined) return subscriptions;
+  return [endpoints, ...subscriptions.filter((sub) => sub !== endpoints)];
+}
+
 function takeNonEmpty(state: State, sub: Subscription): VersionedResource[] {
-  const { cache, unknown, maxResourcesPerResponse = 500 } = state.options;
+  const { cache, unknown, maxResourcesPerResponse = 100 } = state.options;
   while (sub.halves.length > 0 || sub.toSend.size > 0) {
     const resources = takeResources(sub, cache, unknown, maxResourcesPerResponse);
     if (resources.length > 0) return resources;
@@ -175,7 +228,15 @@ function respond(
   state.sequence += 1;
   const response = { typeUrl, nonce: String(state.sequence), resources, removed };
   state.unanswered.set(response.nonce, response);
+  state.underWay.set(typeUrl, (state.underWay.get(typeUrl) ?? 0) + 1);
+  state.clustersLast = typeUrl === state.options.clusterType;
   return response;
+}
+
+/** Types that are not listed come last here too. */
+function inReverse({ options }: State, subscriptions: readonly Subscription[]): readonly Subscription[] {
+  const isListed = (sub: Subscription): boolean => options.order.includes(sub.typeUrl);
+  return [...subscriptions.filter(isListed).reverse(), ...subscriptions.filter((sub) => !isListed(sub))];
 }
 
 function inOrder(state: State): Subscription[] {

@@ -17,7 +17,7 @@ export interface Subscription {
   readonly toRemove: Set<string>;
   /** A first wildcard request is answered even when there is nothing. */
   owesEmpty: boolean;
-  /** Halves of a refused response, to be sent apart so that the good ones get through. */
+  /** Sent before all others, apart: halves of a refused response, so that the good ones get through; what is urgent. */
   readonly halves: (readonly string[])[];
 }
 

@@ -1,5 +1,5 @@
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { readFileSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { loadConfig } from "../../src/config/load.ts";
 import type { Driver } from "../../src/drivers/driver.ts";
 import type { DriverRuntime, DriverSink } from "../../src/drivers/runtime.ts";
@@ -116,7 +116,8 @@ const typeOf = {
 function expectAll(order: XdsOrder): Promise<void> {
   for (const kind of order.expect ?? []) {
     for (const range of [...(order.put ?? []), ...(order.remove ?? []), ...(order.awaiting ?? [])]) {
-      for (let i = range.from; i < range.to; i += 1) awaited.add(`${typeOf[kind]} ${driverClusterName(driver(i, range))}`);
+      for (let i = range.from; i < range.to; i += 1)
+        awaited.add(`${typeOf[kind]} ${driverClusterName(driver(i, range))}`);
     }
   }
   if (awaited.size === 0) return Promise.resolve();

@@ -38,8 +38,9 @@ interface Stream {
   readonly delta: DeltaStream;
   node: string;
   log: Log;
-  writable: boolean;
   over: boolean;
+  /** A response is on its way out, or was sent in this turn of the event loop. */
+  sending: boolean;
   cancelWake: () => void;
   unlisten: () => void;
 }
@@ -64,8 +65,8 @@ export function serveStream(call: Call, options: StreamOptions): void {
     delta,
     node: "",
     log,
-    writable: true,
     over: false,
+    sending: false,
     cancelWake: nothing,
     unlisten: nothing,
   };
@@ -76,10 +77,6 @@ export function serveStream(call: Call, options: StreamOptions): void {
     });
   });
   call.on("data", (request: DeltaDiscoveryRequest) => guarded(stream, () => takeRequest(stream, request)));
-  call.on("drain", () => {
-    stream.writable = true;
-    guarded(stream, () => pump(stream));
-  });
   call.on("end", () => {
     finish(stream);
     call.end();
@@ -103,19 +100,30 @@ function takeRequest(stream: Stream, request: DeltaDiscoveryRequest): void {
   pump(stream);
 }
 
-/** What cannot be written now stays in `delta` as names, so that a slow reader costs no more than a fast one. */
+/**
+ * Sends one response; the next one when this one is out and others have had their turn, so that a big push does not keep
+ * decisions waiting. What is not sent stays in `delta` as names: a slow reader costs no more than a fast one, and gets what
+ * is true when it reads.
+ */
 function pump(stream: Stream): void {
   const { clock, metrics } = stream.options;
   stream.cancelWake();
-  while (stream.writable) {
-    const response = stream.delta.next(clock.now());
-    if (response === undefined) break;
+  if (stream.sending) return;
+  const response = stream.delta.next(clock.now());
+  if (response !== undefined) {
+    stream.sending = true;
     metrics.count("gatehouse_xds_pushes_total", { type: shortType(response.typeUrl) });
-    stream.writable = stream.call.write(onTheWire(response));
+    stream.call.write(onTheWire(response), () => setImmediate(() => sent(stream)));
+    return;
   }
   const wake = stream.delta.wakeAt();
   if (wake === undefined) return;
   stream.cancelWake = clock.after(Math.max(1, wake - clock.now()), () => guarded(stream, () => pump(stream)));
+}
+
+function sent(stream: Stream): void {
+  stream.sending = false;
+  guarded(stream, () => pump(stream));
 }
 
 function guarded(stream: Stream, task: () => void): void {

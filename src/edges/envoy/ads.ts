@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Metrics } from "../../kernel/metrics.ts";
@@ -8,6 +8,7 @@ import { createResourceCache, type ResourceCache } from "../../xds/resource-cach
 import type { UnknownNames } from "../../xds/subscription.ts";
 import { type AdsAcknowledgement, type Call, serveStream } from "./ads-stream.ts";
 import { encodeResource } from "./encode.ts";
+import { createEncoder } from "./encode-drivers.ts";
 import { discoveryService } from "./protos.ts";
 
 export interface AdsOptions {
@@ -36,7 +37,7 @@ export interface Ads {
 
 /** A cache whose versions are SHA-256 prefixes of the encoded resources: equal on every replica and after a restart. */
 export function createEnvoyCache(): ResourceCache {
-  return createResourceCache({ encode: encodeResource, hash: digest });
+  return createResourceCache({ encode: createEncoder(), hash: digest });
 }
 
 /** Delta ADS for any number of Envoys. A fault of one stream ends that stream only. */
@@ -100,5 +101,5 @@ function unknownNames(options: AdsOptions): UnknownNames {
 }
 
 function digest(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+  return hash("sha256", bytes, "hex").slice(0, 16);
 }

@@ -4,6 +4,7 @@ import { createPublisher, type Publisher, type PublisherOptions } from "../../..
 import { silentLog } from "../../../src/kernel/log.ts";
 import { noMetrics } from "../../../src/kernel/metrics.ts";
 import { Secret } from "../../../src/kernel/secret.ts";
+import { driverClusterName } from "../../../src/snapshots/cluster-name.ts";
 import { typeUrls } from "../../../src/snapshots/resource.ts";
 import { type CacheChange, createResourceCache, type ResourceCache } from "../../../src/xds/resource-cache.ts";
 import { createFakeClock, type FakeClock } from "../../support/fake-clock.ts";
@@ -22,6 +23,11 @@ function start(more: Partial<PublisherOptions> = {}): Publisher {
   const log = recordingLog(lines);
   const settings = exampleSettings;
   return createPublisher({ registry, cache, settings, certificate: exampleCertificate, clock, log, ...more });
+}
+
+function gone(app: string): void {
+  const { uid, key } = exampleDriver(app);
+  registry.sink.remove({ uid, key, cause: "died", summary: "killed", at: clock.now(), connectSessions: [] });
 }
 
 const types = (change: CacheChange | undefined) => [...(change?.keys() ?? [])];
@@ -56,66 +62,95 @@ describe("createPublisher", () => {
     expect(start().ready).toBe(true);
   });
 
-  it("collects changes until it is quiet for 100 ms", async () => {
+  it("publishes the first change after quiet at once, and collects those that follow until it is quiet again", async () => {
     registry.sink.synced();
     start();
+    await clock.advance(1);
     put("a");
-    await clock.advance(99);
+    expect(changes).toHaveLength(2);
+    await clock.advance(50);
     put("b");
     await clock.advance(99);
-    expect(changes).toHaveLength(1);
-    await clock.advance(1);
+    put("c");
+    await clock.advance(99);
     expect(changes).toHaveLength(2);
-    expect(cache.size(typeUrls.endpoints)).toBe(2);
+    await clock.advance(1);
+    expect(changes).toHaveLength(3);
+    expect(cache.size(typeUrls.endpoints)).toBe(3);
+    await clock.advance(1);
+    put("d");
+    expect(changes).toHaveLength(4);
   });
 
   it("collects changes for a second at most", async () => {
     registry.sink.synced();
     start();
+    put("first");
+    await clock.advance(1);
     for (let i = 0; i < 10; i += 1) {
       put(`a${i}`);
       await clock.advance(99);
     }
-    expect(changes).toHaveLength(1);
+    expect(changes).toHaveLength(2);
     for (let i = 0; i < 5; i += 1) {
       put(`b${i}`);
       await clock.advance(99);
     }
-    expect(changes).toHaveLength(2);
-  });
-
-  it("does not collect while somebody waits, or when it is told", () => {
-    registry.sink.synced();
-    let waiting = true;
-    const publisher = start({ awaited: () => waiting });
-    put("a");
-    expect(changes).toHaveLength(2);
-    waiting = false;
-    put("b");
-    expect(changes).toHaveLength(2);
-    publisher.publishNow();
-    expect(changes).toHaveLength(3);
-    publisher.publishNow();
     expect(changes).toHaveLength(3);
   });
 
-  it("tells at once of a driver that is gone, of several in a row as of other changes", async () => {
-    for (const name of ["a", "b", "c"]) put(name);
+  it("publishes many changes a turn's work at a time, what is gone first", async () => {
+    for (let i = 0; i < 10; i += 1) put(`old${i}`);
     registry.sink.synced();
     start();
-    const gone = (name: string) => {
-      const { uid, key } = exampleDriver(name);
-      registry.sink.remove({ uid, key, cause: "died", summary: "killed", at: clock.now(), connectSessions: [] });
-    };
-    await clock.advance(1_000);
-    gone("a");
+    await clock.advance(1);
+    for (let i = 0; i < 200; i += 1) put(`a${i}`);
+    expect(changes.map((change) => change.get(typeUrls.cluster)?.size)).toEqual([13, 1]);
+    for (let i = 0; i < 10; i += 1) gone(`old${i}`);
+    await clock.advance(100);
+    expect(changes.map((change) => change.get(typeUrls.cluster)?.size)).toEqual([13, 1, 10, 64, 64, 64, 7]);
+    expect(cache.size(typeUrls.endpoints)).toBe(200);
+    expect(clock.pending).toBe(0);
+  });
+
+  it("does not collect while somebody waits, or when it is told", async () => {
+    registry.sink.synced();
+    let waiting = false;
+    const publisher = start({ awaited: () => waiting });
+    put("first");
+    await clock.advance(1);
+    put("a");
     expect(changes).toHaveLength(2);
+    waiting = true;
+    put("b");
+    expect(changes).toHaveLength(3);
+    await clock.advance(1);
+    waiting = false;
+    put("c");
+    expect(changes).toHaveLength(3);
+    publisher.publishNow();
+    expect(changes).toHaveLength(4);
+    publisher.publishNow();
+    expect(changes).toHaveLength(4);
+  });
+
+  it("tells at once of drivers that are gone, those of one turn together", async () => {
+    for (const name of ["a", "b", "c", "d"]) put(name);
+    registry.sink.synced();
+    start();
+    await clock.advance(1_000);
+    put("e");
+    await clock.advance(1);
+    gone("a");
+    expect(changes).toHaveLength(3);
     gone("b");
     gone("c");
-    expect(changes).toHaveLength(2);
-    await clock.advance(100);
     expect(changes).toHaveLength(3);
-    expect(cache.size(typeUrls.endpoints)).toBe(0);
+    await clock.advance(0);
+    expect(changes).toHaveLength(4);
+    put("d", { phase: "failed" });
+    await clock.advance(0);
+    expect([...cache.names(typeUrls.endpoints)]).toEqual([driverClusterName(exampleDriver("e"))]);
   });
 
   it("sends a new certificate and nothing else", () => {
@@ -147,28 +182,50 @@ describe("createPublisher", () => {
     expect(lines.map(({ message }) => message)).toEqual(["a driver cannot be offered to Envoy"]);
   });
 
-  it("keeps what is published when a snapshot cannot be made", async () => {
+  it("keeps what is published when a change cannot be taken over, and makes up for it with the next one", async () => {
+    put("old");
     registry.sink.synced();
     let broken = false;
     const publisher = start({
       registry: {
         synced: true,
         onChange: (listener) => registry.onChange(listener),
+        catalog: () => registry.catalog(),
+        byUid(uid) {
+          if (broken) throw new Error("broken");
+          return registry.byUid(uid);
+        },
+      },
+    });
+    broken = true;
+    put("a");
+    await clock.advance(1_000);
+    expect([publisher.ready, changes.length]).toEqual([true, 1]);
+    expect(lines.map(({ message }) => message)).toEqual(["a snapshot could not be built"]);
+    broken = false;
+    gone("old");
+    await clock.advance(1_000);
+    expect([...cache.names(typeUrls.endpoints)]).toEqual([driverClusterName(exampleDriver("a"))]);
+  });
+
+  it("keeps what is published when a snapshot cannot be made", async () => {
+    let broken = true;
+    const publisher = start({
+      registry: {
+        synced: true,
+        onChange: (listener) => registry.onChange(listener),
+        byUid: (uid) => registry.byUid(uid),
         catalog() {
           if (broken) throw new Error("broken");
           return registry.catalog();
         },
       },
     });
-    broken = true;
-    put("a");
-    await clock.advance(100);
-    expect([publisher.ready, changes.length]).toEqual([true, 1]);
+    expect([publisher.ready, changes.length]).toEqual([false, 0]);
     expect(lines.map(({ message }) => message)).toEqual(["a snapshot could not be built"]);
     broken = false;
-    put("b");
-    await clock.advance(100);
-    expect(cache.size(typeUrls.endpoints)).toBe(2);
+    registry.sink.synced();
+    expect(publisher.ready).toBe(true);
   });
 
   it("does nothing any more once it is closed", async () => {

@@ -108,6 +108,48 @@ describe("unanswered responses", () => {
   });
 });
 
+describe("a long push", () => {
+  const names = ["b", "c", "d", "e", "f", "g"];
+  const contents = (of: readonly string[]) => new Map(of.map((name) => [name, { content: name }]));
+  const said = (response: ReturnType<DeltaStream["next"]>) =>
+    response && [response.typeUrl, response.resources.map(({ name }) => name), response.removed];
+
+  it("sends endpoints that are asked for between the clusters, and removals too", () => {
+    cache.replace({ [cluster]: contents(["old", ...names]), [endpoints]: contents(["old", ...names]) });
+    stream.request(request(cluster));
+    expect(said(stream.next(0))).toEqual([cluster, ["old", "b"], []]);
+    stream.request(request(endpoints, { subscribe: ["old", "b"] }));
+    expect(said(stream.next(0))).toEqual([endpoints, ["old", "b"], []]);
+    expect(said(stream.next(0))).toEqual([cluster, ["c", "d"], []]);
+    cache.apply({ [cluster]: new Map([["old", undefined]]), [endpoints]: new Map([["old", undefined]]) });
+    expect(said(stream.next(0))).toEqual([endpoints, [], ["old"]]);
+    expect(said(stream.next(0))).toEqual([cluster, ["e", "f"], []]);
+    expect(said(stream.next(0))).toEqual([cluster, [], ["old"]]);
+  });
+
+  it("does not let what somebody waits for stand in line", () => {
+    cache.replace({ [cluster]: contents(names) });
+    stream.request(request(cluster));
+    expect(said(stream.next(0))).toEqual([cluster, ["b", "c"], []]);
+    stream.request(request(cluster, { subscribe: ["g"] }));
+    expect(said(stream.next(0))).toEqual([cluster, ["g"], []]);
+    expect(said(stream.next(0))).toEqual([cluster, ["d", "e"], []]);
+  });
+
+  it("goes on with endpoints while clusters are not answered, and with nothing that comes after clusters", () => {
+    cache.replace({
+      [cluster]: contents(["a", ...names]),
+      [endpoints]: contents(["a", ...names]),
+      later: contents(["x"]),
+    });
+    stream.request(request(cluster));
+    stream.request(request(endpoints, { subscribe: ["a", ...names] }));
+    stream.request(request("later", { subscribe: ["x"] }));
+    const sent = Array.from({ length: 12 }, () => stream.next(0)?.typeUrl).filter(Boolean);
+    expect(sent).toEqual([cluster, endpoints, cluster, endpoints, cluster, endpoints]);
+  });
+});
+
 describe("a name that comes and goes before it is sent", () => {
   it("is not sent, and not reported either", () => {
     stream.request(request(cluster));
@@ -141,6 +183,48 @@ describe("the cache", () => {
     counting.replace({ t: new Map([["a", message]]) });
     counting.replace({ t: new Map([["a", message]]) });
     expect(encoded).toBe(1);
+  });
+
+  it("takes over a delta as a whole, and tells what differs", () => {
+    const changes: string[] = [];
+    cache.onChange((change) => {
+      for (const [type, names] of change) changes.push(`${type} ${[...names].sort().join()}`);
+    });
+    const message = { content: "new" };
+    cache.apply({ [cluster]: new Map([["b", message]]), [endpoints]: new Map([["b", { content: "e" }]]) });
+    cache.apply({
+      [cluster]: new Map<string, object | undefined>([
+        ["b", { content: "new" }],
+        ["nobody", undefined],
+      ]),
+    });
+    cache.apply({
+      [cluster]: new Map<string, object | undefined>([
+        ["a", undefined],
+        ["b", { content: "3" }],
+      ]),
+    });
+    expect(changes).toEqual([`${cluster} b`, `${endpoints} b`, `${cluster} a,b`]);
+    expect([[...cache.names(cluster)], cache.size(endpoints)]).toEqual([["b"], 1]);
+  });
+
+  it("takes over nothing of a delta that cannot be encoded, and no delta before there is anything", () => {
+    const picky = createResourceCache({
+      encode(_type, message) {
+        if ("bad" in message) throw new Error("cannot encode");
+        return new Uint8Array([1]);
+      },
+      hash: String,
+    });
+    expect(() => picky.apply({ t: new Map() })).toThrow("before there were any");
+    picky.replace({ t: new Map([["a", {}]]) });
+    const delta = new Map<string, object | undefined>([
+      ["a", undefined],
+      ["b", {}],
+      ["c", { bad: 1 }],
+    ]);
+    expect(() => picky.apply({ t: delta })).toThrow("cannot encode");
+    expect([...picky.names("t")]).toEqual(["a"]);
   });
 
   it("keeps the old set when the new one cannot be encoded", () => {
