@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { javaCommand } from "../../src/edges/local/java-command.ts";
@@ -15,10 +15,11 @@ import type { Tools } from "./tools.ts";
 
 const base = "java.jsa";
 const top = "spark.jsa";
+const training = join(repositoryRoot, "deploy/local/class_archive_training.py");
 
 /**
  * Arguments for a driver's Java that make it start in about half the time: an archive of the classes that a Spark Connect
- * server loads, ready to be mapped into memory. Made once for one Java and one Spark (about 20 s and 200 MB), by running
+ * server loads, ready to be mapped into memory. Made once for one Java and one Spark (about 40 s and 220 MB), by running
  * a first session. Java ignores an archive that does not fit. Where it cannot be made there are no arguments: Spark runs
  * without, only slower.
  */
@@ -27,7 +28,7 @@ export async function classArchiveArguments(tools: Tools, progress: Progress): P
   const archive: Installation = {
     title: "a class archive, so that Spark starts faster",
     name: `classes-${tools.sparkVersion}`,
-    pins: `${tools.java}\n${tools.sparkHome}`,
+    pins: `${tools.java}\n${tools.sparkHome}\n${readFileSync(training, "utf8")}`,
     probes: [base, top],
     fill: async (draft) => await makeArchive(tools, draft),
   };
@@ -93,8 +94,7 @@ async function makeArchive(tools: Tools, draft: string): Promise<void> {
 }
 
 async function train(python: string, url: string): Promise<void> {
-  const script = join(repositoryRoot, "deploy/local/class_archive_training.py");
-  const options = { cwd: repositoryRoot, env: plainEnvironment(), timeoutMs: 120_000 };
-  const { code, stderr } = await runProgram(python, [script], { ...options, input: Promise.resolve(`${url}\n`) });
+  const options = { cwd: repositoryRoot, env: plainEnvironment(), timeoutMs: 240_000 };
+  const { code, stderr } = await runProgram(python, [training], { ...options, input: Promise.resolve(`${url}\n`) });
   if (code !== 0) throw new Error(`the first session failed: ${stderr.trim().split("\n").at(-1) ?? ""}`);
 }
