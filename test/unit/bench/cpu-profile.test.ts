@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { fileOf, summarize } from "../../bench/cpu-profile.ts";
 
-const root = "/home/someone/gatehouse/";
+const root = "/checkout/";
 const frame = (functionName: string, url = "") => ({ functionName, url, lineNumber: 6 });
 const profile = {
   nodes: [
