@@ -80,7 +80,14 @@ function profiles(config: Config, report: Report): void {
   }
 }
 
-function holding({ hold, control }: Config, report: Report): void {
+function holding({ hold, control, inspection }: Config, report: Report): void {
+  if (inspection.mode === "fused" && hold.max_total > inspection.max_streams / 2) {
+    report(
+      ["hold", "max_total"],
+      String(hold.max_total),
+      `make it at most half of inspection.max_streams (${Math.floor(inspection.max_streams / 2)}), among which held calls count where inspection.mode is fused`,
+    );
+  }
   if (hold.max_total > control.max_requests / 2) {
     report(
       ["hold", "max_total"],

@@ -129,6 +129,12 @@ export const hold = section(
 export const inspection = section(
   {
     enabled: documented(z.boolean().default(true), "Whether request messages are inspected; profiles may differ."),
+    mode: documented(
+      z.enum(["separate", "fused"]).default("separate"),
+      "How Envoy asks about a call. `separate`: ext_authz asks for the decision, ext_proc has the messages inspected. " +
+        "`fused`: ext_proc alone asks, on one stream for each call, which costs less; a call that is not to be inspected " +
+        "then goes through Gatehouse all the same, and calls that are held count among `inspection.max_streams`.",
+    ),
     max_message_bytes: count(
       134_217_728,
       { unit: "bytes", min: 1024, max: 2_147_483_647 },

@@ -57,7 +57,7 @@ const fixedOf = remember((settings: SnapshotSettings): Fixed => {
   return {
     clusters: new Map(Object.entries(control).map(([name, endpoint]) => [name, controlCluster(name, endpoint)])),
     listener: listener(settings),
-    routes: routeConfiguration(),
+    routes: routeConfiguration(settings.inspection),
   };
 });
 

@@ -1,4 +1,4 @@
-import { any, duration } from "./messages.ts";
+import { any, duration, wrapped } from "./messages.ts";
 import type { Message } from "./resource.ts";
 import type { SnapshotSettings } from "./settings.ts";
 import { fromAds, grpcService } from "./shared.ts";
@@ -8,9 +8,10 @@ const noHeader = "x-gatehouse-none";
 
 /** In the order in which a call passes them. */
 export function httpFilters(settings: SnapshotSettings): Message[] {
+  const fused = settings.inspection === "fused";
   return [
-    filter("envoy.filters.http.ext_authz", decide(settings)),
-    filter("envoy.filters.http.ext_proc", inspect()),
+    ...(fused ? [] : [filter("envoy.filters.http.ext_authz", decide(settings))]),
+    filter("envoy.filters.http.ext_proc", inspect(fused ? decidingToo : byDecision)),
     filter("envoy.filters.http.on_demand", lookUp()),
     filter("envoy.filters.http.router", any("envoy.extensions.filters.http.router.v3.Router", routerOptions)),
   ];
@@ -39,7 +40,7 @@ function decide(settings: SnapshotSettings): Message {
   });
 }
 
-function inspect(): Message {
+function inspect(particulars: Message): Message {
   return any("envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor", {
     grpc_service: grpcService("gatehouse-process"),
     failure_mode_allow: false,
@@ -52,16 +53,30 @@ function inspect(): Message {
       response_body_mode: "NONE",
       response_trailer_mode: "SKIP",
     },
-    forward_rules: { allowed_headers: { patterns: [{ exact: noHeader }] } },
-    // The decision, made by ext_authz: a client cannot put anything in there.
-    // What the messages say (Connect session, operation) goes into the access log.
-    metadata_options: {
-      forwarding_namespaces: { untyped: ["envoy.filters.http.ext_authz"] },
-      receiving_namespaces: { untyped: ["gatehouse"] },
-    },
     allow_mode_override: false,
+    ...particulars,
   });
 }
+
+// What the messages say (Connect session, operation) goes into the access log.
+const receiving = { receiving_namespaces: { untyped: ["gatehouse"] } };
+
+const byDecision: Message = {
+  forward_rules: { allowed_headers: { patterns: [{ exact: noHeader }] } },
+  // The decision, made by ext_authz: a client cannot put anything in there.
+  metadata_options: { forwarding_namespaces: { untyped: ["envoy.filters.http.ext_authz"] }, ...receiving },
+};
+
+/** All headers are sent, and the answer may change all that it must: the cluster, the credential, what is removed. */
+const decidingToo: Message = {
+  request_attributes: ["source.address"],
+  metadata_options: receiving,
+  mutation_rules: {
+    allow_envoy: wrapped(true),
+    disallow_expression: { regex: "x-request-id" },
+    disallow_is_error: wrapped(true),
+  },
+};
 
 /**
  * A decision may name a cluster that is published in this very moment: ask for it instead of failing. Gatehouse answers

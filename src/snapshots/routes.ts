@@ -1,6 +1,7 @@
 import { sparkMethods } from "../spark/methods.ts";
 import { any, duration } from "./messages.ts";
 import type { Message } from "./resource.ts";
+import type { SnapshotSettings } from "./settings.ts";
 
 /** Check names the cluster in this header. A client's own is gone before any filter runs. */
 const clusterHeader = "x-gatehouse-cluster";
@@ -18,8 +19,12 @@ const removedBeforeDriver = [
   "authentication",
 ];
 
-/** The exact methods of Spark Connect; all else meets ext_authz too (which refuses and audits it) and then this 404. */
-export function routeConfiguration(): Message {
+/**
+ * The exact methods of Spark Connect; all else meets the deciding filter too (which refuses and audits it) and then this
+ * 404. Where one filter decides and inspects, a call that needs no inspection goes through it all the same.
+ */
+export function routeConfiguration(mode: SnapshotSettings["inspection"]): Message {
+  const fused = mode === "fused";
   return {
     name: "gatehouse",
     virtual_hosts: [
@@ -27,14 +32,23 @@ export function routeConfiguration(): Message {
         name: "spark-connect",
         domains: ["*"],
         routes: [
-          ...sparkMethods.flatMap(({ name, path }) => [uninspected(name, path), inspected(name, path)]),
+          ...sparkMethods.flatMap(({ name, path }) =>
+            fused ? [inspected(name, path)] : [uninspected(name, path), inspected(name, path)],
+          ),
           { name: "other", match: { prefix: "/" }, direct_response: { status: 404 } },
         ],
       },
     ],
+    ...(fused ? { response_headers_to_add: [decisionId] } : {}),
     request_headers_to_remove: removedBeforeDriver,
   };
 }
+
+/** ext_proc cannot add to an answer that it does not see: the id goes by way of the metadata that it sets. */
+const decisionId: Message = {
+  header: { key: "x-gatehouse-decision-id", value: "%DYNAMIC_METADATA(gatehouse:decision_id)%" },
+  append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
+};
 
 function inspected(name: string, path: string): Message {
   return { name, match: { path }, route: toDriver };

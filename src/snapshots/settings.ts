@@ -42,6 +42,8 @@ export interface SnapshotSettings {
   readonly check: ControlEndpoint;
   readonly process: ControlEndpoint;
   readonly accessLog: ControlEndpoint;
+  /** Whether ext_authz decides and ext_proc inspects ("separate"), or ext_proc does both. */
+  readonly inspection: "separate" | "fused";
   /** How long a call may be held for its driver; ext_authz gives up 5 s later. */
   readonly holdLimitMs: number;
   /** How often a living stream reports itself. */

@@ -3,7 +3,9 @@ import { createAccessLogHandler } from "../edges/envoy/access-log.ts";
 import { type Ads, createAds, createEnvoyCache } from "../edges/envoy/ads.ts";
 import { createCheckHandler } from "../edges/envoy/check.ts";
 import { createProcessHandler } from "../edges/envoy/process.ts";
+import { beginDecided } from "../edges/envoy/process-begin.ts";
 import { processService } from "../edges/envoy/process-codec.ts";
+import { beginDeciding } from "../edges/envoy/process-fused.ts";
 import { authorizationService } from "../edges/envoy/protos.ts";
 import { accessLog } from "../edges/envoy/read-access-log.ts";
 import { type ControlServer, type ControlServerOptions, startControlServer } from "../edges/envoy/server.ts";
@@ -97,7 +99,11 @@ async function startAll(kernel: Kernel, parts: ControlParts, servers: Servers): 
 async function startServices(kernel: Kernel, { life, door }: ControlParts, listen: Listen): Promise<ControlAddresses> {
   const { config, log } = kernel;
   const check = createCheckHandler({ authorize: (request) => door.authorize(request), log, newId: randomUUID });
-  const Process = createProcessHandler({ inspect: door.inspect, log, newId: randomUUID });
+  const Process = createProcessHandler({
+    begin: config.inspection.mode === "fused" ? beginDeciding(door) : beginDecided(door.inspect),
+    log,
+    newId: randomUUID,
+  });
   const StreamAccessLogs = createAccessLogHandler({ ...kernel, ...life.recordActivity });
   return {
     check: await listen.unary(config.control.check, authorizationService.Check.path, check),

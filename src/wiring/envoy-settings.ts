@@ -20,6 +20,7 @@ export function snapshotSettings(config: Config, addresses: ControlAddresses): S
     check: at(addresses.check),
     process: { ...at(addresses.process), maxRequests: config.inspection.max_streams },
     accessLog: at(addresses.accessLog),
+    inspection: config.inspection.mode,
     holdLimitMs: hold.limit_seconds * 1000,
     activityIntervalMs: activity.access_log_interval_seconds * 1000,
     limits: {

@@ -49,14 +49,14 @@ describe("Envoy", () => {
     expect(output).not.toMatch(/deprecated|warning/i);
   });
 
-  it("accepts the listener, the clusters and the routes", () => {
+  it.each(["", "-fused"])("accepts the listener, the clusters and the routes%s", (mode) => {
     const bootstrap = golden("bootstrap") as Bootstrap;
-    const [listener] = golden("listener") as [
+    const [listener] = golden(`listener${mode}`) as [
       { filter_chains: [{ filters: [{ typed_config: Record<string, unknown> }] }] },
     ];
     const manager = listener.filter_chains[0].filters[0].typed_config;
     delete manager["rds"];
-    manager["route_config"] = (golden("route") as object[])[0];
+    manager["route_config"] = (golden(`route${mode}`) as object[])[0];
     const clusters = [...bootstrap.static_resources.clusters, ...(golden("cluster") as object[])];
     const { status, output } = validate({ ...bootstrap, static_resources: { clusters, listeners: [listener] } });
     expect([status, output]).toEqual([0, expect.stringContaining("OK")]);

@@ -52,6 +52,7 @@ beforeAll(async () => {
     check: control,
     process: control,
     accessLog: control,
+    inspection: "separate",
     holdLimitMs: 1000,
     activityIntervalMs: 1000,
     limits: defaultListenerLimits,

@@ -160,11 +160,30 @@ function attempt<T>(work: () => T): T | undefined {
 }
 
 describe("encoding", () => {
-  const facts = toStruct({ gatehouse: { method: "Config", on: true, off: false, n: 1.5, none: null, list: ["a", 2] } });
+  const facts = toStruct({ gatehouse: { method: "Config", on: true, off: false, none: null, text: "Grüße" } });
   const cases: readonly ProcessingResponse[] = [
     { request_headers: {} },
     { request_headers: {}, dynamic_metadata: facts },
     { request_headers: {}, dynamic_metadata: { fields: {} } },
+    { request_headers: { response: {} } },
+    {
+      request_headers: {
+        response: {
+          header_mutation: {
+            set_headers: [
+              {
+                header: { key: "authorization", raw_value: Buffer.from("Bearer x") },
+                append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
+              },
+              { header: { key: "x-a", value: "b".repeat(300) } },
+            ],
+            remove_headers: ["x-b", "x-c"],
+          },
+          clear_route_cache: true,
+        },
+      },
+      dynamic_metadata: facts,
+    },
     { request_body: {}, dynamic_metadata: facts },
     { request_trailers: {} },
     { immediate_response: { status: { code: 200 }, details: "x" } },

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { AuditRecord } from "../../src/decisions/audit.ts";
 import { fromStruct } from "../../src/edges/envoy/encode-struct.ts";
 import { createProcessHandler } from "../../src/edges/envoy/process.ts";
+import { beginDecided } from "../../src/edges/envoy/process-begin.ts";
 import { processService } from "../../src/edges/envoy/process-codec.ts";
 import { rpcStatus } from "../../src/edges/envoy/protos.ts";
 import type { ProcessingResponse } from "../../src/edges/envoy/protos-process.ts";
@@ -66,7 +67,7 @@ beforeEach(async () => {
     connectSessionBelongsElsewhere: (session) => session.startsWith("dead"),
     activity: { message: () => undefined, refused: () => undefined },
   });
-  const Process = createProcessHandler({ inspect, log, newId: () => "no-decision" });
+  const Process = createProcessHandler({ begin: beginDecided(inspect), log, newId: () => "no-decision" });
   server = await startControlServer({
     address: "127.0.0.1:0",
     services: [{ definition: processService, implementation: { Process } }],

@@ -48,7 +48,9 @@ export interface EnvoyWorld {
   close(): Promise<void>;
 }
 
-export async function startEnvoyWorld(): Promise<EnvoyWorld> {
+export async function startEnvoyWorld(
+  inspection: SnapshotSettings["inspection"] = "separate",
+): Promise<EnvoyWorld> {
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-envoy-"));
   const certificates = await ensureCertificates(folder);
   const warnings: LogLine[] = [];
@@ -56,7 +58,7 @@ export async function startEnvoyWorld(): Promise<EnvoyWorld> {
   const metrics = countingMetrics();
   const registry = createRegistry({ clock: systemClock, log, metrics });
   const socket = (name: string) => `unix:${join(folder, "sockets", `${name}.sock`)}`;
-  const settings = settingsFor(socket);
+  const settings = { ...settingsFor(socket), inspection };
   const certificate = (): ServerCertificate => ({
     chain: readFileSync(certificates.certFile, "utf8"),
     key: new Secret(readFileSync(certificates.keyFile, "utf8")),
@@ -138,6 +140,7 @@ function settingsFor(socket: (name: string) => string): SnapshotSettings {
     check: endpoint("control"),
     process: endpoint("control"),
     accessLog: endpoint("control"),
+    inspection: "separate",
     holdLimitMs: 10_000,
     activityIntervalMs: 500,
     limits: defaultListenerLimits,

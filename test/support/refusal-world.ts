@@ -31,6 +31,8 @@ export const refusals = (code: number, reason: string, ...cases: readonly (reado
 /** A stack that trusts two issuers whose keys the test holds, with one warm driver of the first one's alice. */
 export interface RefusalWorld {
   start(this: void): Promise<void>;
+  /** From now on ext_proc decides and inspects, as with `inspection.mode: fused`. */
+  fuse(this: void): Promise<void>;
   stop(this: void): Promise<void>;
   readonly stack: Stack;
   readonly door: KnockClient;
@@ -57,12 +59,23 @@ export function refusalWorld(): RefusalWorld {
   let elsewhere: TestIssuer | undefined;
   let stack: Stack | undefined;
   let door: KnockClient | undefined;
+  const open = async (): Promise<void> => {
+    door = knockClient(world.stack.ports.envoy, world.stack.caFile);
+    expect(await door.knock({ headers: await world.as("alice"), body: aCall })).toMatchObject({ http: 200, code: 0 });
+  };
   const world: RefusalWorld = {
     async start() {
       [home, elsewhere] = [await startTestIssuer("local"), await startTestIssuer("elsewhere")];
       stack = await startStack({ start: ["gatehouse", "envoy"], config: issuersConfig(home, elsewhere) });
-      door = knockClient(stack.ports.envoy, stack.caFile);
-      expect(await door.knock({ headers: await world.as("alice"), body: aCall })).toMatchObject({ http: 200, code: 0 });
+      await open();
+    },
+    async fuse() {
+      door?.close();
+      await world.stack.gatehouse.stop();
+      world.stack.reconfigure({ inspection: { mode: "fused" } });
+      await world.stack.gatehouse.start();
+      await world.stack.envoy.restart();
+      await open();
     },
     async stop() {
       door?.close();

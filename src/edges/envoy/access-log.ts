@@ -15,7 +15,8 @@ export interface AccessLogHandlerDeps {
 
 type Call = ServerReadableStream<StreamAccessLogsMessage, object>;
 
-const authzNamespace = "envoy.filters.http.ext_authz";
+/** Where the decision is noted: by ext_authz, or by ext_proc where that decides too. A client can write to neither. */
+const namespaces = ["envoy.filters.http.ext_authz", "gatehouse"] as const;
 
 /**
  * The access log service. Envoy's workers open a stream each, with their first entry, and lose what they log while it is
@@ -67,12 +68,13 @@ function take(deps: AccessLogHandlerDeps, node: string, entry: HttpAccessLogEntr
   }
 }
 
-/** What the entry says about a call's life; undefined where no Check of ours let the call through (yet). */
-function reportOf(
+/** What the entry says about a call's life; undefined where no decision of ours let the call through (yet). */
+export function reportOf(
   node: string,
   { common_properties: common }: HttpAccessLogEntry,
 ): Omit<StreamReport, "at"> | undefined {
-  const decided = common?.metadata?.filter_metadata?.[authzNamespace]?.fields;
+  const noted = common?.metadata?.filter_metadata;
+  const decided = namespaces.map((name) => noted?.[name]?.fields).find((fields) => fields !== undefined);
   const uid = decided?.["driver_uid"]?.stringValue;
   const decisionId = decided?.["decision_id"]?.stringValue;
   const cluster = decided?.["cluster"]?.stringValue;

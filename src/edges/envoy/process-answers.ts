@@ -1,5 +1,5 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import type { ProcessingRequest, ProcessingResponse } from "./protos-process.ts";
+import type { CommonResponse, ProcessingRequest, ProcessingResponse } from "./protos-process.ts";
 import type { Struct } from "./protos-types.ts";
 
 export interface ForwardState {
@@ -7,7 +7,9 @@ export interface ForwardState {
   readonly last: boolean;
   /** The first message may go on. */
   readonly approved: boolean;
-  /** Dynamic metadata for the access log; sent once, with the first answer for which it is there. */
+  /** What becomes of the headers; nothing by default. */
+  readonly headers: CommonResponse | undefined;
+  /** News for the access log: dynamic metadata, sent with the next answer. */
   readonly facts: Struct | undefined;
 }
 
@@ -29,33 +31,34 @@ export function createProcessAnswers(
   let held: Uint8Array[] = [];
   let heldBytes = 0;
   let released = false;
-  let told = false;
+  let untold: Struct | undefined;
 
   /** @returns whether the stream takes more */
-  const write = (response: ProcessingResponse, facts: Struct | undefined): boolean => {
-    const tell = !told && facts !== undefined;
-    told ||= tell;
-    return call.write(tell ? { ...response, dynamic_metadata: facts } : response);
+  const write = (response: ProcessingResponse): boolean => {
+    const facts = untold;
+    untold = undefined;
+    return call.write(facts === undefined ? response : { ...response, dynamic_metadata: facts });
   };
 
   return {
-    forward(bytes, { last, approved, facts }) {
+    forward(bytes, { last, approved, headers, facts }) {
       for (const part of bytes) {
         held.push(part);
         heldBytes += part.length;
       }
+      untold = facts ?? untold;
       let taken = true;
       if (!released) {
         if (!approved && !last && heldBytes < holdBytes) return undefined;
         released = true;
-        taken = write({ request_headers: {} }, facts);
+        taken = write({ request_headers: headers === undefined ? {} : { response: headers } });
       }
       if (heldBytes > 0 || last) {
         const body = joined(held, heldBytes);
         held = [];
         heldBytes = 0;
         const streamed_response = last ? { body, end_of_stream: true } : { body };
-        taken = write({ request_body: { response: { body_mutation: { streamed_response } } } }, facts);
+        taken = write({ request_body: { response: { body_mutation: { streamed_response } } } });
       }
       return taken || call.cancelled ? undefined : drained(call);
     },

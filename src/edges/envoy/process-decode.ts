@@ -1,7 +1,8 @@
 import { FieldReader } from "./field-reader.ts";
 import type { HeaderValue } from "./protos-common.ts";
 import type { ProcessingRequest } from "./protos-process.ts";
-import { readMetadata } from "./read-metadata.ts";
+import type { Struct } from "./protos-types.ts";
+import { addStruct, readMetadata } from "./read-metadata.ts";
 
 const partNames = [
   undefined,
@@ -14,15 +15,17 @@ const partNames = [
   "response_trailers",
 ] as const;
 const metadataField = 8;
+const attributesField = 9;
 
 /**
  * Reads which part of a call it is; a request's headers, or its body's bytes (a view of `bytes`), and whether they end
- * it; and, beside headers only, the texts and truth values of ext_authz's metadata.
+ * it; and, beside headers only, the texts and truth values of ext_authz's metadata and ext_proc's attributes.
  * @throws Error where what is read is malformed, or a message holds two parts
  */
 export function decodeProcessingRequest(bytes: Buffer): ProcessingRequest {
   let request: ProcessingRequest | undefined;
   let metadata: FieldReader | undefined;
+  const attributes: Record<string, Struct> = {};
   const message = new FieldReader(bytes);
   while (message.next()) {
     const name = partNames[message.field];
@@ -30,9 +33,11 @@ export function decodeProcessingRequest(bytes: Buffer): ProcessingRequest {
       if (request !== undefined) throw new Error("a message with two parts");
       request = partOf(name, message.message());
     } else if (message.field === metadataField) metadata = message.message();
+    else if (message.field === attributesField) addStruct(attributes, message.message());
   }
-  if (request?.request_headers === undefined || metadata === undefined) return request ?? {};
-  return { ...request, metadata_context: { filter_metadata: readMetadata(metadata) } };
+  if (request?.request_headers === undefined) return request ?? {};
+  if (metadata === undefined) return { ...request, attributes };
+  return { ...request, attributes, metadata_context: { filter_metadata: readMetadata(metadata) } };
 }
 
 function partOf(name: NonNullable<ProcessingRequest["request"]>, part: FieldReader): ProcessingRequest {

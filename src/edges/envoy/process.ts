@@ -5,15 +5,15 @@ import { GatewayError } from "../../kernel/errors.ts";
 import { GrpcStatus } from "../../kernel/grpc-status.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { SparkCall } from "../../spark/spark-call.ts";
-import { fromStruct, toStruct } from "./encode-struct.ts";
+import { toStruct } from "./encode-struct.ts";
 import { createProcessAnswers, type ProcessAnswers } from "./process-answers.ts";
+import type { Begin, Begun, ProcessStream, Refused } from "./process-begin.ts";
 import type { ProcessingRequest, ProcessingResponse } from "./protos-process.ts";
 import type { Struct } from "./protos-types.ts";
 import { renderImmediate } from "./render-immediate.ts";
 
 export interface ProcessHandlerDeps {
-  /** Begins a call's inspection from ext_authz's metadata. @throws GatewayError DECISION_MISSING */
-  inspect(metadata: Readonly<Record<string, unknown>>): Inspection;
+  readonly begin: Begin;
   readonly log: Log;
   /** A new UUID, for the refusals that no decision was made about. */
   newId(): string;
@@ -25,8 +25,6 @@ export interface ProcessHandlerDeps {
 }
 
 type Call = ServerDuplexStream<ProcessingRequest, ProcessingResponse>;
-
-const authzNamespace = "envoy.filters.http.ext_authz";
 
 /**
  * ext_proc's `Process` in FULL_DUPLEX_STREAMED mode: one stream for each call, request side only. A message is read
@@ -49,7 +47,10 @@ export function createProcessHandler(
 
 interface Served {
   readonly answers: ProcessAnswers;
-  inspection: Inspection | undefined;
+  readonly stream: ProcessStream;
+  begun: Begun | undefined;
+  /** What the access log knows by now. */
+  told: SparkCall | "decision" | undefined;
   /** The request was seen to its end, or was refused: what may come after that is not looked at. */
   complete: boolean;
 }
@@ -57,14 +58,16 @@ interface Served {
 function serve(deps: ProcessHandlerDeps, call: Call): void {
   const served: Served = {
     answers: createProcessAnswers(call, deps.holdBytes ?? 64 * 1024),
-    inspection: undefined,
+    stream: streamOf(call),
+    begun: undefined,
+    told: undefined,
     complete: false,
   };
   const refuse = (thrown: unknown): void => {
     served.complete = true;
     try {
       if (!(thrown instanceof GatewayError)) throw thrown;
-      served.answers.immediate(refusalOf(deps, served.inspection?.decided, thrown));
+      served.answers.immediate(refusalOf(deps, served.begun?.inspection.decided, thrown));
     } catch (fault) {
       fail(deps, call, fault);
     }
@@ -88,28 +91,40 @@ function serve(deps: ProcessHandlerDeps, call: Call): void {
 /** @returns a promise where the next message must wait for it */
 function take(deps: ProcessHandlerDeps, served: Served, message: ProcessingRequest): Promise<void> | undefined {
   if (served.complete) return undefined;
-  if (served.inspection !== undefined) return proceed(served, served.inspection, message);
+  if (served.begun !== undefined) return proceed(served, served.begun, message);
   if (message.request_headers === undefined) throw unexpected(message);
-  const metadata = message.metadata_context?.filter_metadata?.[authzNamespace];
-  served.inspection = deps.inspect(fromStruct(metadata));
-  // After the assignment: a refusal here, too, names the decision that it belongs to.
-  return message.request_headers.end_of_stream === true ? bodiless(served.inspection) : undefined;
+  const bodiless = message.request_headers.end_of_stream === true;
+  const begun = deps.begin(message, served.stream);
+  if (begun instanceof Promise) return begun.then((outcome) => started(served, outcome, bodiless));
+  return started(served, begun, bodiless);
+}
+
+function started(served: Served, outcome: Begun | Refused, bodiless: boolean): Promise<void> | undefined {
+  if ("refusal" in outcome) {
+    served.complete = true;
+    served.answers.immediate(outcome.refusal);
+    return undefined;
+  }
+  // Before anything else can be refused: a refusal names the decision that it belongs to.
+  served.begun = outcome;
+  return bodiless ? withoutBody(outcome.inspection) : undefined;
 }
 
 /** Every method has a message, so this is refused. */
-async function bodiless(inspection: Inspection): Promise<void> {
+async function withoutBody(inspection: Inspection): Promise<void> {
   await inspection.end();
   throw new Error("a call without a body cannot be passed on");
 }
 
-function proceed(served: Served, inspection: Inspection, message: ProcessingRequest): Promise<void> | undefined {
+function proceed(served: Served, begun: Begun, message: ProcessingRequest): Promise<void> | undefined {
+  const { inspection } = begun;
   const part = message.request_body;
   if (message.request_trailers !== undefined) return trailers(inspection);
   if (part === undefined) throw unexpected(message);
   const last = part.end_of_stream === true;
   const pushed = part.body === undefined || part.body.length === 0 ? [] : inspection.push(part.body);
-  if (!last && !(pushed instanceof Promise)) return forward(served, inspection, { bytes: pushed, last });
-  return finished(served, inspection, pushed, last);
+  if (!last && !(pushed instanceof Promise)) return forward(served, begun, { bytes: pushed, last });
+  return finished(served, begun, pushed, last);
 }
 
 async function trailers(inspection: Inspection): Promise<void> {
@@ -118,34 +133,51 @@ async function trailers(inspection: Inspection): Promise<void> {
 
 async function finished(
   served: Served,
-  inspection: Inspection,
+  begun: Begun,
   pushed: Promise<readonly Uint8Array[]> | readonly Uint8Array[],
   last: boolean,
 ): Promise<void> {
   const bytes = await pushed;
-  if (last) await inspection.end();
-  await forward(served, inspection, { bytes, last });
+  if (last) await begun.inspection.end();
+  await forward(served, begun, { bytes, last });
 }
 
 function forward(
   served: Served,
-  { call, decided }: Inspection,
+  { inspection: { call, decided }, headers, facts }: Begun,
   { bytes, last }: { readonly bytes: readonly Uint8Array[]; readonly last: boolean },
 ): Promise<void> | undefined {
   served.complete = last;
   const approved = call !== undefined || !decided.inspect;
-  return served.answers.forward(bytes, { last, approved, facts: call && factsOf(call) });
+  const news = call ?? "decision";
+  const told = served.told === news ? undefined : factsOf(call, facts);
+  served.told = news;
+  return served.answers.forward(bytes, { last, approved, headers, facts: told });
 }
 
-/** For the access log; it takes them over only where the filter's `receiving_namespaces` names "gatehouse". */
-const factsOf = (call: SparkCall): Struct =>
-  toStruct({
-    gatehouse: {
-      method: call.method,
-      connect_session: call.connectSession,
-      operation_id: call.operationId,
+/**
+ * For the access log; it takes them over only where the filter's `receiving_namespaces` names "gatehouse".
+ */
+function factsOf(call: SparkCall | undefined, decided: Begun["facts"]): Struct | undefined {
+  if (call === undefined) return decided && toStruct({ gatehouse: decided });
+  const { method, connectSession: connect_session, operationId: operation_id } = call;
+  return toStruct({ gatehouse: { ...decided, method, connect_session, operation_id } });
+}
+
+/** A signal that is made when first asked for: most calls are decided upon before anybody could leave. */
+function streamOf(call: Call): ProcessStream {
+  let aborter: AbortController | undefined;
+  return {
+    get signal() {
+      if (aborter === undefined) {
+        aborter = new AbortController();
+        call.on("cancelled", () => aborter?.abort());
+        if (call.cancelled) aborter.abort();
+      }
+      return aborter.signal;
     },
-  });
+  };
+}
 
 const unexpected = (message: ProcessingRequest): Error =>
   new Error(`Envoy sent ${message.request ?? "nothing"} where a request body was due: check its processing_mode`);

@@ -37,6 +37,8 @@ export interface ProcessingRequest {
   readonly response_trailers?: HttpTrailers;
   /** On every message: the metadata that ext_authz set, under `envoy.filters.http.ext_authz`. */
   readonly metadata_context?: Metadata;
+  /** With the first message: what the filter was told to send, under its own name. */
+  readonly attributes?: Readonly<Record<string, Struct>>;
 }
 
 export interface HeaderMutation {

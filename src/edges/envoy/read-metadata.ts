@@ -1,22 +1,28 @@
 import type { FieldReader } from "./field-reader.ts";
 import type { Struct, StructValue } from "./protos-types.ts";
 
-/** The one namespace of metadata that is read: what ext_authz has set. */
-const authzNamespace = "envoy.filters.http.ext_authz";
+/** What is read: what ext_authz has set, what we have set by way of ext_proc, and ext_proc's attributes. */
+const namespaces: ReadonlySet<string> = new Set([
+  "envoy.filters.http.ext_authz",
+  "gatehouse",
+  "envoy.filters.http.ext_proc",
+]);
 
 /**
- * Of an `envoy.config.core.v3.Metadata`, what ext_authz has set: its texts and truth values; of any other value only that it
- * is there.
- * @throws Error where that is malformed
+ * Of an `envoy.config.core.v3.Metadata`, our namespaces: their texts and truth values; of any other value only that it is
+ * there.
+ * @throws Error where they are malformed
  */
 export function readMetadata(metadata: FieldReader): Record<string, Struct> {
   const found: Record<string, Struct> = {};
-  while (metadata.next()) {
-    if (metadata.field !== 1) continue;
-    const { key, value } = entryOf(metadata.message());
-    if (key === authzNamespace && value !== undefined) found[authzNamespace] = { fields: fieldsOf(value) };
-  }
+  while (metadata.next()) if (metadata.field === 1) addStruct(found, metadata.message());
   return found;
+}
+
+/** Reads an entry of a map of names to structures, where it is one of ours. @throws Error where it is malformed */
+export function addStruct(into: Record<string, Struct>, entry: FieldReader): void {
+  const { key, value } = entryOf(entry);
+  if (namespaces.has(key) && value !== undefined) into[key] = { fields: fieldsOf(value) };
 }
 
 /** An entry of a map to messages. */

@@ -1,7 +1,7 @@
 import type { Allowed } from "../../decisions/decision.ts";
 import { ownerId } from "../../identity/principal.ts";
 import { displayKey } from "../../sessions/session-key.ts";
-import { writeAllowed } from "./write-check.ts";
+import { type AllowedCheck, writeAllowed } from "./write-check.ts";
 
 /**
  * The answer to Envoy that lets the call through to its driver: the cluster, the driver's own credential instead of the
@@ -10,9 +10,14 @@ import { writeAllowed } from "./write-check.ts";
  * @param requestHeaders the call's headers as Envoy reported them, lower-case names
  */
 export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<string, string>>): Uint8Array {
+  return writeAllowed(allowedCheck(decision, requestHeaders));
+}
+
+/** The same in words, for the filter that decides and inspects. */
+export function allowedCheck(decision: Allowed, requestHeaders: Readonly<Record<string, string>>): AllowedCheck {
   const { driver, cluster, inspect } = decision.route;
   const token = driver.token?.reveal();
-  return writeAllowed({
+  return {
     headers: [
       [clusterHeader, cluster],
       ...(token === undefined ? [] : [["authorization", `Bearer ${token}`] as const]),
@@ -30,7 +35,7 @@ export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<s
       inspect,
       request_id: decision.requestId,
     },
-  });
+  };
 }
 
 const clusterHeader = "x-gatehouse-cluster";

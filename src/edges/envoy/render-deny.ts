@@ -6,7 +6,7 @@ import { authorizationService } from "./protos.ts";
 import { denialStatus, type GrpcDenial, grpcDenialHeaders } from "./render-denial.ts";
 
 /** What a client is told about a decision against it. */
-function denialOf(decision: Denied): GrpcDenial {
+export function denialOf(decision: Denied): GrpcDenial {
   return {
     decisionId: decision.id,
     reason: decision.reason,
@@ -42,7 +42,7 @@ export function renderDenial(denial: GrpcDenial, facts: Readonly<Record<string, 
 }
 
 /** gRPC callers always get HTTP 200; this is for the others. Envoy refuses codes that its enumeration lacks (499). */
-function httpStatusForEnvoy(denial: GrpcDenial): number {
+export function httpStatusForEnvoy(denial: GrpcDenial): number {
   const status = reasons[denial.reason].http;
   return status === 499 || status < 400 ? 500 : status;
 }

@@ -45,6 +45,12 @@ const cases: [string, Source, string[]][] = [
     ['profiles.a.spark_conf["spark.connect.authenticate.token"]'],
   ],
   ["holds beyond half of the requests", { hold: { max_total: 2049 } }, ["hold.max_total"]],
+  [
+    "holds beyond half of the streams that may hold them",
+    { inspection: { mode: "fused", max_streams: 1000 } },
+    ["hold.max_total"],
+  ],
+  ["the same where inspection holds nothing", { inspection: { max_streams: 1000 } }, []],
   ["holds of one user beyond all", { hold: { max_per_user: 513 } }, ["hold.max_per_user"]],
   [
     "two issuers that are one",

@@ -17,6 +17,7 @@ export const exampleSettings: SnapshotSettings = {
       serverName: "gatehouse.gatehouse.svc",
     },
   },
+  inspection: "separate",
   holdLimitMs: 120_000,
   activityIntervalMs: 30_000,
   limits: defaultListenerLimits,

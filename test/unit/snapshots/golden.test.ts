@@ -22,6 +22,19 @@ describe("the generated configuration", () => {
     await expect(pretty(all)).toMatchFileSnapshot(golden(type));
   });
 
+  it.each(["listener", "route"] as const)(
+    "of type %s is as reviewed where one filter decides and inspects",
+    async (type) => {
+      const fused = buildSnapshot(
+        { generation: 1, drivers: [] },
+        { ...exampleSettings, inspection: "fused" },
+        exampleCertificate,
+      );
+      const all = [...fused.resources[typeUrls[type]].values()].map((message) => toProtoJson(typeUrls[type], message));
+      await expect(pretty(all)).toMatchFileSnapshot(golden(`${type}-fused`));
+    },
+  );
+
   it("of the bootstrap is as reviewed", async () => {
     const bootstrap = bootstrapOf({
       nodeId: "envoy-1",

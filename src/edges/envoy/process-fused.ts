@@ -1,0 +1,72 @@
+import type { CheckRequest, Decision } from "../../decisions/decision.ts";
+import type { Inspection } from "../../flows/inspect.ts";
+import type { Begin, Begun, ProcessStream, Refused } from "./process-begin.ts";
+import type { CommonResponse, ProcessingRequest } from "./protos-process.ts";
+import { allowedCheck } from "./render-allow.ts";
+import { denialOf, httpStatusForEnvoy } from "./render-deny.ts";
+import { renderImmediate } from "./render-immediate.ts";
+import type { AllowedCheck } from "./write-check.ts";
+
+export interface FusedDeps {
+  /** Decides about one call; expected never to reject. */
+  authorize(request: CheckRequest): Promise<Decision>;
+  /** Begins a call's inspection from what the decision said. */
+  inspect(metadata: Readonly<Record<string, unknown>>): Inspection;
+}
+
+/** Decides about the headers as `Check` does, on the stream that then inspects the body. There is no ext_authz. */
+export function beginDeciding(deps: FusedDeps): Begin {
+  return async (message, stream): Promise<Begun | Refused> => {
+    const request = checkRequestOf(message, stream);
+    const decision = await deps.authorize(request);
+    if (decision.verdict !== "allow") {
+      const denial = denialOf(decision);
+      const facts = { decision_id: decision.id, request_id: decision.requestId, method: decision.method };
+      return { refusal: renderImmediate(denial, { status: httpStatusForEnvoy(denial), facts }) };
+    }
+    const allowed = allowedCheck(decision, request.headers);
+    return { inspection: deps.inspect(allowed.metadata), headers: mutationOf(allowed), facts: allowed.metadata };
+  };
+}
+
+/** The same changes to the headers that ext_authz would be told; ext_proc reads values as bytes. */
+function mutationOf({ headers, headersToRemove }: AllowedCheck): CommonResponse {
+  return {
+    header_mutation: {
+      set_headers: headers.map(([key, value]) => ({
+        header: { key, raw_value: Buffer.from(value) },
+        append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
+      })),
+      remove_headers: headersToRemove,
+    },
+    // The route depends on the cluster header; without this the one that was found before stays.
+    clear_route_cache: true,
+  };
+}
+
+/** Envoy's question in our terms: as in a Check, duplicates of a header are joined with a comma. */
+function checkRequestOf(message: ProcessingRequest, stream: ProcessStream): CheckRequest {
+  const headers = Object.create(null) as Record<string, string>;
+  for (const { key, value = "", raw_value: raw } of message.request_headers?.headers?.headers ?? []) {
+    const name = key.toLowerCase();
+    const text = raw === undefined || raw.length === 0 ? value : Buffer.from(raw).toString("utf8");
+    const before = headers[name];
+    headers[name] = before === undefined ? text : `${before},${text}`;
+  }
+  return {
+    requestId: headers["x-request-id"] ?? "",
+    sourceAddress: sourceAddress(message),
+    path: headers[":path"] ?? "",
+    host: headers[":authority"] ?? headers["host"] ?? "",
+    headers,
+    get signal() {
+      return stream.signal;
+    },
+  };
+}
+
+/** Without its port, and an IPv6 address without brackets. */
+function sourceAddress({ attributes }: ProcessingRequest): string {
+  const address = attributes?.["envoy.filters.http.ext_proc"]?.fields["source.address"]?.stringValue ?? "";
+  return address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+}
