@@ -21,7 +21,7 @@ is written before each answer, the policy is evaluated, metrics are counted, the
   count; absolute figures say little about another machine.** Load, Envoy, peers and drivers share its cores.
 - A call that ends otherwise than it should fails the whole run.
 - \`npm run bench\` measures everything anew, \`npm run bench -- --only ID,ID\` some scenarios; each says when and where its
-  figures were measured. The samples of every round are in `docs/performance/`.
+  figures were measured. The samples of every round are in \`docs/performance/\`.
 `;
 
 /** Further parts of the page: their Markdown, without the page's title level. */
