@@ -125,7 +125,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): IssuerKeys {
 
   void fetchNow();
   return {
-    find: (alg, kid) => usable().filter((key) => key.fits(alg) && (kid === undefined || key.kid === kid)),
+    find: (alg, kid) => usable().filter((key) => (kid === undefined || key.kid === kid) && key.fits(alg)),
     has: (id) => usable().some((key) => key.id === id),
     async refresh() {
       if (!closed && (inFlight !== undefined || clock.now() >= notBefore)) await fetchNow();

@@ -34,9 +34,12 @@ export function createTurns({ budgetMs, ticks, nextTurn }: TurnsOptions): Turns 
 
   const due = (): (() => void) | undefined => (spentMs < budgetMs ? waiting.shift() : undefined);
 
-  /** Nothing waits without a turn to come: it only waits where this turn has spent something, and that calls this. */
+  /**
+   * Asking for the next turn costs something too, so the first half of the budget is spent without: what earlier turns
+   * spent of it counts against this one. Nothing waits without a turn to come, because it only waits once all is spent.
+   */
   function endTurn(): void {
-    if (ending) return;
+    if (ending || spentMs < budgetMs / 2) return;
     ending = true;
     nextTurn(() => {
       ending = false;

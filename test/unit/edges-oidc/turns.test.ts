@@ -36,6 +36,18 @@ describe("turns", () => {
     expect(w.turns.run(w.work("d", 1))).toBe("d");
   });
 
+  it("asks for the next turn only once half of the time is spent, in one turn or in several", async () => {
+    const w = world();
+    for (const name of ["a", "b", "c"]) expect(w.turns.run(w.work(name, 0.3))).toBe(name);
+    expect(w.scheduled()).toBe(0);
+    expect(w.turns.run(w.work("d", 0.3))).toBe("d");
+    expect(w.turns.run(w.work("e", 0.3))).toBe("e");
+    expect(w.scheduled()).toBe(1);
+    await w.turn();
+    expect(w.turns.run(w.work("f", 0.9))).toBe("f");
+    expect(w.scheduled()).toBe(0);
+  });
+
   it("what waits is done in order, a budget's worth per turn, and nothing passes it by", async () => {
     const w = world();
     expect(w.turns.run(w.work("first", 9))).toBe("first");
