@@ -46,8 +46,8 @@ const MAX_CANDIDATES = 4;
 
 /**
  * What signature checks may take of one turn. One is 25 µs for RS256, 80 µs for ES256, about 0.6 ms for ES384 and 1.2 ms
- * for ES512: whoever floods the door with bad tokens takes its time, but a token that is remembered waits at most this
- * long and for one check more.
+ * for ES512, and a token without a `kid` may cost four: whoever floods the door with bad tokens takes its time, but a token
+ * that is remembered waits at most this long and for one such token more.
  */
 const CHECKS_MS_PER_TURN = 2;
 
