@@ -66,6 +66,9 @@ control.ads.onAcknowledgement(({ typeUrl, error, sent, removed }) => {
   if (awaited.size === 0) done();
 });
 
+/** As a watch does: a list comes in pages, events come in segments of a stream. */
+const changesPerTurn = 50;
+
 const delay = monitorEventLoopDelay({ resolution: 1 });
 
 process.on("message", (order: XdsOrder) => {
@@ -88,8 +91,13 @@ async function carryOut(order: XdsOrder): Promise<XdsAnswer> {
   delay.enable();
   const begun = performance.now();
   const acknowledged = expectAll(order);
+  let inTurn = 0;
   for (const range of order.put ?? []) {
-    for (let i = range.from; i < range.to; i += 1) sink.upsert(driver(i, range));
+    for (let i = range.from; i < range.to; i += 1) {
+      sink.upsert(driver(i, range));
+      inTurn += 1;
+      if (inTurn % changesPerTurn === 0) await new Promise((resolve) => void setImmediate(resolve));
+    }
   }
   for (const range of order.remove ?? []) {
     for (let i = range.from; i < range.to; i += 1) {
