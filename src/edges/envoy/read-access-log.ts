@@ -15,7 +15,7 @@ export const accessLog = {
  * Reads who sends, and of each HTTP entry its type, stream id and ext_authz's metadata.
  * @throws Error where what is read is malformed
  */
-export function readAccessLog(bytes: Buffer): StreamAccessLogsMessage {
+function readAccessLog(bytes: Buffer): StreamAccessLogsMessage {
   const entries: HttpAccessLogEntry[] = [];
   let node: string | undefined;
   const message = new FieldReader(bytes);
