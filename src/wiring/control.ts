@@ -36,6 +36,9 @@ const adsReceiveBytes = 16 * 1024 * 1024;
 /** Envoy sends what fits into its window for the client, which `listen.stream_window_bytes` may widen. */
 const bodyChunkBytes = 4 * 1024 * 1024;
 
+/** How much longer than a hold a decision may take; ext_authz has the same grace. */
+const graceMs = 5000;
+
 /** @throws Error when an address cannot be used; what was started is ended first */
 export async function startControl(kernel: Kernel, parts: ControlParts): Promise<Control> {
   const servers: Servers = { all: [], draining: [] };
@@ -97,10 +100,13 @@ async function startAll(kernel: Kernel, parts: ControlParts, servers: Servers): 
 }
 
 async function startServices(kernel: Kernel, { life, door }: ControlParts, listen: Listen): Promise<ControlAddresses> {
-  const { config, log } = kernel;
+  const { clock, config, log } = kernel;
   const check = createCheckHandler({ authorize: (request) => door.authorize(request), log, newId: randomUUID });
   const Process = createProcessHandler({
-    begin: config.inspection.mode === "fused" ? beginDeciding(door) : beginDecided(door.inspect),
+    begin:
+      config.inspection.mode === "fused"
+        ? beginDeciding({ ...door, clock, decideWithinMs: config.hold.limit_seconds * 1000 + graceMs })
+        : beginDecided(door.inspect),
     log,
     newId: randomUUID,
   });

@@ -144,7 +144,10 @@ describe.each(["separate", "fused"] as const)("where decision and inspection are
       activity: { message: () => undefined, refused: () => undefined },
     });
     const authorize = (): Promise<Decision> => Promise.resolve(decision);
-    const begin = mode === "fused" ? beginDeciding({ authorize, inspect }) : beginDecided(inspect);
+    const begin =
+      mode === "fused"
+        ? beginDeciding({ authorize, inspect, clock: systemClock, decideWithinMs: 15_000 })
+        : beginDecided(inspect);
     inspected = createProcessHandler({ begin, log, newId: () => "no-decision" });
     passed = mode === "fused" ? { response: routedTo(decision.route.cluster) } : {};
     world.process = inspected;

@@ -33,11 +33,13 @@ let server: ControlServer;
 let client: ProcessClient;
 let asked: CheckRequest[];
 let errors: string[];
+let patienceMs: number;
 let authorize: (request: CheckRequest) => Promise<Decision>;
 
 beforeEach(async () => {
   asked = [];
   errors = [];
+  patienceMs = 5000;
   authorize = () => Promise.resolve(allowed);
   const log = { ...silentLog, error: (text: string) => errors.push(text) };
   const inspect = createInspect({
@@ -52,6 +54,8 @@ beforeEach(async () => {
     activity: { message: () => undefined, refused: () => undefined },
   });
   const begin = beginDeciding({
+    clock: { ...systemClock, after: (delayMs, task) => systemClock.after(Math.min(delayMs, patienceMs), task) },
+    decideWithinMs: 5000,
     inspect,
     authorize(request) {
       asked.push(request);
@@ -234,6 +238,15 @@ describe("a call that does not go on", () => {
     expect((await stream.ended).code).toBe(status.INTERNAL);
     expect(stream.answers).toHaveLength(0);
     expect(errors).toHaveLength(1);
+  });
+
+  test("because deciding takes too long", async () => {
+    patienceMs = 20;
+    authorize = () => new Promise(() => undefined);
+    const stream = client.open();
+    headers(stream);
+    expect((await stream.ended).code).toBe(status.INTERNAL);
+    expect(stream.answers).toHaveLength(0);
   });
 
   test("because its client left while it was held: the decision is told", async () => {
