@@ -34,7 +34,17 @@ export function allowed(subject: DecisionSubject, grant: Grant): Allowed {
 /** The verdict "deny" about that subject, for the reason that the error names. */
 export function denied(subject: DecisionSubject, error: GatewayError): Denied {
   return {
-    ...subject,
+    id: subject.id,
+    time: subject.time,
+    requestId: subject.requestId,
+    sourceAddress: subject.sourceAddress,
+    method: subject.method,
+    principal: subject.principal,
+    tokenFingerprint: subject.tokenFingerprint,
+    key: subject.key,
+    driver: subject.driver,
+    latencyMs: subject.latencyMs,
+    heldMs: subject.heldMs,
     verdict: "deny",
     reason: error.reason,
     message: error.message,
@@ -45,10 +55,5 @@ export function denied(subject: DecisionSubject, error: GatewayError): Denied {
 
 /** The same call, refused after all: nothing of the grant is left in it. */
 export function overruled(decision: Decision, error: GatewayError): Denied {
-  const { id, time, requestId, sourceAddress, method, principal, tokenFingerprint, key, driver, latencyMs, heldMs } =
-    decision;
-  return denied(
-    { id, time, requestId, sourceAddress, method, principal, tokenFingerprint, key, driver, latencyMs, heldMs },
-    error,
-  );
+  return denied(decision, error);
 }

@@ -1,8 +1,7 @@
 import { printable, printableLines } from "../../decisions/printable.ts";
 import { GrpcStatus } from "../../kernel/grpc-status.ts";
 import { type Reason, reasons } from "../../kernel/reasons.ts";
-import { rpcStatus } from "./protos.ts";
-import type { Any } from "./protos-common.ts";
+import { writeStatus } from "./write-status.ts";
 
 /** A refusal on its way to a Spark Connect client, whichever filter asked. */
 export interface GrpcDenial {
@@ -40,17 +39,17 @@ export function denialStatus(reason: Reason): number {
  * message that is too long loses whole lines, the oldest of the log's tail first.
  */
 export function grpcDenialHeaders(denial: GrpcDenial): readonly DenialHeader[] {
-  const details = detailsOf(denial);
+  const metadata = metadataOf(denial);
   const lines = printableLines(messageOf(denial), maxDenialBytes).trim().split("\n");
-  let headers = headersFor(denial, lines.join("\n"), details);
+  let headers = headersFor(denial, lines.join("\n"), metadata);
   while (sizeOf(headers) > maxDenialBytes && lines.length > 1) {
     lines.splice(1, 1);
-    headers = headersFor(denial, [lines[0], "…", ...lines.slice(1)].join("\n"), details);
+    headers = headersFor(denial, [lines[0], "…", ...lines.slice(1)].join("\n"), metadata);
   }
   let line = lines[0] ?? "";
   while (sizeOf(headers) > maxDenialBytes && line.length > 1) {
     line = printable(line, Math.floor(line.length * 0.8));
-    headers = headersFor(denial, line, details);
+    headers = headersFor(denial, line, metadata);
   }
   return headers;
 }
@@ -59,9 +58,11 @@ export function grpcDenialHeaders(denial: GrpcDenial): readonly DenialHeader[] {
 const messageOf = ({ reason, message, decisionId }: GrpcDenial): string =>
   reason === "INTERNAL" ? `${message} (decision ${decisionId})` : message;
 
-function headersFor(denial: GrpcDenial, message: string, details: readonly Any[]): DenialHeader[] {
-  const code = denialStatus(denial.reason);
-  const status = rpcStatus.encode({ code, message, details });
+function headersFor(denial: GrpcDenial, message: string, metadata: Readonly<Record<string, string>>): DenialHeader[] {
+  const { reason, retryAfterMs } = denial;
+  const code = denialStatus(reason);
+  const delayMs = retryAfterMs === undefined ? undefined : Math.max(0, Math.ceil(retryAfterMs));
+  const status = writeStatus({ code, message, reason, domain: "gatehouse", metadata, retryAfterMs: delayMs });
   return [
     { name: "grpc-status", value: String(code) },
     { name: "grpc-message", value: percentEncoded(message) },
@@ -75,28 +76,13 @@ const sizeOf = (headers: readonly DenialHeader[]): number =>
 
 /** gRPC's own encoding of a message: printable ASCII stays, "%" and all else become %XX of their UTF-8 bytes. */
 function percentEncoded(text: string): string {
+  if (/^[ -$&-~]*$/.test(text)) return text;
   let out = "";
   for (const byte of Buffer.from(text, "utf8")) {
     const plain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
     out += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
   }
   return out;
-}
-
-function detailsOf(denial: GrpcDenial): readonly Any[] {
-  const errorInfo: Any = {
-    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-    reason: denial.reason,
-    domain: "gatehouse",
-    metadata: metadataOf(denial),
-  };
-  if (denial.retryAfterMs === undefined) return [errorInfo];
-  const delayMs = Math.max(0, Math.ceil(denial.retryAfterMs));
-  const retryInfo: Any = {
-    "@type": "type.googleapis.com/google.rpc.RetryInfo",
-    retry_delay: { seconds: Math.floor(delayMs / 1000), nanos: (delayMs % 1000) * 1_000_000 },
-  };
-  return [errorInfo, retryInfo];
 }
 
 /**

@@ -1,9 +1,8 @@
 import type { Denied } from "../../decisions/decision.ts";
 import { reasons } from "../../kernel/reasons.ts";
 import { displayKey } from "../../sessions/session-key.ts";
-import { toStruct } from "./encode-struct.ts";
-import { authorizationService } from "./protos.ts";
 import { denialStatus, type GrpcDenial, grpcDenialHeaders } from "./render-denial.ts";
+import { writeDenied } from "./write-check.ts";
 
 /** What a client is told about a decision against it. */
 export function denialOf(decision: Denied): GrpcDenial {
@@ -28,16 +27,11 @@ export function renderDeny(decision: Denied): Uint8Array {
 
 /** The same for a refusal that no decision was made about. */
 export function renderDenial(denial: GrpcDenial, facts: Readonly<Record<string, string>>): Uint8Array {
-  return authorizationService.Check.responseSerialize({
-    status: { code: denialStatus(denial.reason) },
-    denied_response: {
-      status: { code: httpStatusForEnvoy(denial) },
-      headers: grpcDenialHeaders(denial).map(({ name, value }) => ({
-        header: { key: name, value },
-        append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
-      })),
-    },
-    dynamic_metadata: toStruct({ ...facts, decision_id: denial.decisionId, reason: denial.reason }),
+  return writeDenied({
+    code: denialStatus(denial.reason),
+    httpStatus: httpStatusForEnvoy(denial),
+    headers: grpcDenialHeaders(denial).map(({ name, value }) => [name, value]),
+    metadata: { ...facts, decision_id: denial.decisionId, reason: denial.reason },
   });
 }
 

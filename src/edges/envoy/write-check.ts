@@ -25,10 +25,40 @@ export function writeAllowed({ headers, headersToRemove, responseHeaders, metada
   for (const name of headersToRemove) writer.string(5, name);
   for (const header of responseHeaders) setHeader(writer, 6, header);
   writer.end(ok);
+  dynamicMetadata(writer, metadata);
+  return writer.finish();
+}
+
+/** What an answer to a Check that refuses the call is made of. */
+export interface DeniedCheck {
+  /** The gRPC code; never 0, which would let the call through. */
+  readonly code: number;
+  /** For callers that do not speak gRPC. */
+  readonly httpStatus: number;
+  /** What the client gets. */
+  readonly headers: readonly Header[];
+  /** Dynamic metadata of ext_authz. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The bytes of an `envoy.service.auth.v3.CheckResponse` with that `status.code` and `denied_response`. */
+export function writeDenied({ code, httpStatus, headers, metadata }: DeniedCheck): Uint8Array {
+  const writer = new WireWriter();
+  const status = writer.begin(1);
+  writer.number(1, code).end(status);
+  const denied = writer.begin(2);
+  const http = writer.begin(1);
+  writer.number(1, httpStatus).end(http);
+  for (const header of headers) setHeader(writer, 2, header);
+  writer.end(denied);
+  dynamicMetadata(writer, metadata);
+  return writer.finish();
+}
+
+function dynamicMetadata(writer: WireWriter, metadata: AllowedCheck["metadata"]): void {
   const struct = writer.begin(4);
   for (const [key, value] of Object.entries(metadata)) structField(writer, key, value);
   writer.end(struct);
-  return writer.finish();
 }
 
 /** `HeaderValueOption` with `append_action` OVERWRITE_IF_EXISTS_OR_ADD. Envoy reads `value` and ignores `raw_value` here. */

@@ -2,15 +2,16 @@ import protobuf from "protobufjs";
 import { describe, expect, it } from "vitest";
 import { fromStruct } from "../../../src/edges/envoy/encode-struct.ts";
 import { authorizationService, codec, protos } from "../../../src/edges/envoy/protos.ts";
-import type { CheckRequest } from "../../../src/edges/envoy/protos-check.ts";
+import type { CheckRequest, CheckResponse } from "../../../src/edges/envoy/protos-check.ts";
 import type { HeaderValueOption } from "../../../src/edges/envoy/protos-common.ts";
 import { readCheck } from "../../../src/edges/envoy/read-check.ts";
-import { writeAllowed } from "../../../src/edges/envoy/write-check.ts";
+import { writeAllowed, writeDenied } from "../../../src/edges/envoy/write-check.ts";
 import { pick as pickFrom, seeded } from "../../support/seeded.ts";
 
 // What the door reads and writes by hand is compared with what the contracts in protos/ say.
 
 const wire = codec<object>("envoy.service.auth.v3.CheckRequest");
+const wireAnswer = codec<CheckResponse>("envoy.service.auth.v3.CheckResponse");
 const random = seeded(5);
 const pick = <T>(list: readonly T[]): T => pickFrom(random, list);
 const texts = ["", "a", "ä€😀", "x".repeat(127), "y".repeat(128), "z".repeat(20_000), "__proto__", "A-B"];
@@ -130,8 +131,8 @@ describe("reading a check", () => {
   });
 });
 
-describe("writing an allow", () => {
-  it("says what the contract's reader then reads", () => {
+describe("writing an answer", () => {
+  it("of an allow says what the contract's reader then reads", () => {
     for (let round = 0; round < 200; round += 1) {
       const pairs = () => Array.from({ length: Math.floor(random() * 3) }, () => [pick(texts), pick(texts)] as const);
       const allowed = {
@@ -154,6 +155,25 @@ describe("writing an allow", () => {
       expect(plain(read.ok_response?.response_headers_to_add)).toEqual(allowed.responseHeaders);
       expect(read.ok_response?.headers_to_remove).toEqual(allowed.headersToRemove);
       expect(fromStruct(read.dynamic_metadata)).toEqual(allowed.metadata);
+    }
+  });
+
+  it("of a refusal likewise", () => {
+    for (let round = 0; round < 100; round += 1) {
+      const denied = {
+        code: 1 + Math.floor(random() * 16),
+        httpStatus: pick([401, 403, 503, 500]),
+        headers: [[pick(texts), pick(texts)]] as const,
+        metadata: { reason: pick(texts) },
+      };
+      const read = wireAnswer.decode(writeDenied(denied)) as CheckResponse;
+      expect(read.ok_response).toBeUndefined();
+      expect(read.status.code).toBe(denied.code);
+      expect(read.denied_response?.headers).toHaveLength(1);
+      expect(protos.lookupEnum("envoy.type.v3.StatusCode").values[String(read.denied_response?.status.code)]).toBe(
+        denied.httpStatus,
+      );
+      expect(fromStruct(read.dynamic_metadata)).toEqual(denied.metadata);
     }
   });
 
