@@ -43,6 +43,9 @@ export function bootstrapOf(settings: BootstrapSettings): object {
     static_resources: {
       clusters: [toProtoJson(typeUrls.cluster, controlCluster("gatehouse-ads", settings.ads))],
     },
+    // A cluster's traffic is counted from its first call on: most drivers of a big push see none for a long time, and
+    // counters are a large part of what each costs Envoy.
+    deferred_stat_options: { enable_deferred_creation_stats: true },
     // Without it Envoy resets every ext_proc stream, and after 1,000 resets Node ends the connection with all its calls.
     layered_runtime: {
       layers: [{ name: "gatehouse", static_layer: { "envoy.reloadable_features.ext_proc_graceful_grpc_close": true } }],
