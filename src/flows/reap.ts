@@ -68,8 +68,8 @@ const maxBackoffMs = 300_000;
 /** Things done at once: many drivers that fall idle together must not flood the runtime. */
 const maxUnderWay = 32;
 
-/** Drivers judged without a pause: well below 2 ms, and so is what a decision may have to wait. */
-const atAStretch = 250;
+/** Drivers judged without a pause: about a millisecond, and so is what a decision may have to wait. */
+const atAStretch = 125;
 
 export function createReaper(options: ReaperOptions): Reaper {
   const state: State = {

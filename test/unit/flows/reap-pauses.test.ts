@@ -17,8 +17,8 @@ const rules = { intervalMs: 30_000, detachedGraceMs: 300_000 };
 const passEveryMs = 10_000;
 
 /** Fewer than two stretches, so that each pass has one pause; `last` is the first to be judged after it. */
-const count = 300;
-const last = "uid-250";
+const count = 200;
+const last = "uid-125";
 
 async function start(duringPause: (world: World) => unknown = () => undefined) {
   const clock = createFakeClock();
