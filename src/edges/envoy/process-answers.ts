@@ -2,6 +2,8 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import type { CommonResponse, ProcessingRequest, ProcessingResponse } from "./protos-process.ts";
 import type { Struct } from "./protos-types.ts";
 
+type Call = ServerDuplexStream<ProcessingRequest, ProcessingResponse>;
+
 export interface ForwardState {
   /** Nothing comes after these bytes. */
   readonly last: boolean;
@@ -22,22 +24,48 @@ export interface ProcessAnswers {
   forward(bytes: readonly Uint8Array[], state: ForwardState): Promise<void> | undefined;
   /** Ends the call with that answer; what was kept back is dropped. */
   immediate(response: ProcessingResponse): void;
+  /** Drops what was kept back: nothing more may be answered. */
+  drop(): void;
 }
 
-export function createProcessAnswers(
-  call: ServerDuplexStream<ProcessingRequest, ProcessingResponse>,
-  holdBytes: number,
-): ProcessAnswers {
+/** What is approved goes on at the end of the turn at the latest: what came in one turn is answered at once up to here. */
+const flushBytes = 64 * 1024;
+
+export function createProcessAnswers(call: Call, holdBytes: number): ProcessAnswers {
   let held: Uint8Array[] = [];
   let heldBytes = 0;
   let released = false;
+  let scheduled = false;
   let untold: Struct | undefined;
+  /** Resolves when the stream takes more; undefined while it does. */
+  let full: Promise<void> | undefined;
 
-  /** @returns whether the stream takes more */
-  const write = (response: ProcessingResponse): boolean => {
+  const write = (response: ProcessingResponse): void => {
     const facts = untold;
     untold = undefined;
-    return call.write(facts === undefined ? response : { ...response, dynamic_metadata: facts });
+    const taken = call.write(facts === undefined ? response : { ...response, dynamic_metadata: facts });
+    if (taken || call.cancelled || full !== undefined) return;
+    full = drained(call).then(() => {
+      full = undefined;
+    });
+  };
+  const flush = (last: boolean): void => {
+    const body = { parts: held, ...(last ? { end_of_stream: true } : {}) };
+    held = [];
+    heldBytes = 0;
+    write({ request_body: { response: { body_mutation: { streamed_response: body } } } });
+  };
+  const flushLater = (): void => {
+    if (scheduled || heldBytes === 0) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      if (heldBytes > 0) flush(false);
+    });
+  };
+  const drop = (): void => {
+    held = [];
+    heldBytes = 0;
   };
 
   return {
@@ -47,36 +75,25 @@ export function createProcessAnswers(
         heldBytes += part.length;
       }
       untold = facts ?? untold;
-      let taken = true;
       if (!released) {
         if (!approved && !last && heldBytes < holdBytes) return undefined;
         released = true;
-        taken = write({ request_headers: headers === undefined ? {} : { response: headers } });
+        write({ request_headers: headers === undefined ? {} : { response: headers } });
       }
-      if (heldBytes > 0 || last) {
-        const body = joined(held, heldBytes);
-        held = [];
-        heldBytes = 0;
-        const streamed_response = last ? { body, end_of_stream: true } : { body };
-        taken = write({ request_body: { response: { body_mutation: { streamed_response } } } });
-      }
-      return taken || call.cancelled ? undefined : drained(call);
+      if (last || heldBytes >= flushBytes) flush(last);
+      else flushLater();
+      return full;
     },
     immediate(response) {
-      held = [];
+      drop();
       call.write(response);
     },
+    drop,
   };
 }
 
-/** One buffer; a single part is not copied. */
-function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array {
-  const [only] = parts;
-  return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts, bytes);
-}
-
 /** Resolves when the stream takes more, or is gone: the next read tells which. */
-function drained(call: ServerDuplexStream<ProcessingRequest, ProcessingResponse>): Promise<void> {
+function drained(call: Call): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       for (const event of ["drain", "cancelled", "close", "error"]) call.removeListener(event, done);

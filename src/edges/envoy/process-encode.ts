@@ -11,7 +11,7 @@ import { WireWriter } from "./wire-writer.ts";
 export function encodeProcessingResponse(answer: ProcessingResponse): Buffer {
   const { request_headers: headers, request_body: body, dynamic_metadata: metadata } = answer;
   const streamed = body?.response?.body_mutation?.streamed_response;
-  if (streamed !== undefined && metadata === undefined) return encodeBody(streamed);
+  if (streamed !== undefined) return encodeBody(streamed, metadata);
   if (headers !== undefined && headers.response?.body_mutation === undefined) {
     return encodeHeaders(headers.response, metadata);
   }
@@ -85,9 +85,15 @@ function writeValue(writer: WireWriter, value: StructValue): void {
   writer.end(begun);
 }
 
+type Streamed = NonNullable<CommonResponse["body_mutation"]>["streamed_response"];
+
 /** BodyResponse (3) of CommonResponse (1) of BodyMutation (3) of StreamedBodyResponse (3) of body (1) and end_of_stream (2). */
-function encodeBody({ body, end_of_stream: end = false }: { body?: Uint8Array; end_of_stream?: boolean }): Buffer {
-  const bytes = body?.length ?? 0;
+function encodeBody(
+  { body, parts = body === undefined ? [] : [body], end_of_stream: end = false }: Streamed,
+  metadata: Struct | undefined,
+): Buffer {
+  let bytes = 0;
+  for (const part of parts) bytes += part.length;
   const streamed = (bytes > 0 ? 1 + varintBytes(bytes) + bytes : 0) + (end ? 2 : 0);
   const mutation = 1 + varintBytes(streamed) + streamed;
   const common = 1 + varintBytes(mutation) + mutation;
@@ -97,16 +103,23 @@ function encodeBody({ body, end_of_stream: end = false }: { body?: Uint8Array; e
   at = writeHead(out, at, 1, common);
   at = writeHead(out, at, 3, mutation);
   at = writeHead(out, at, 3, streamed);
-  if (body !== undefined && bytes > 0) {
-    at = writeHead(out, at, 1, bytes);
-    out.set(body, at);
-    at += bytes;
+  if (bytes > 0) at = writeHead(out, at, 1, bytes);
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
   }
   if (end) {
     out[at] = 0x10;
     out[at + 1] = 1;
   }
-  return out;
+  return metadata === undefined ? out : Buffer.concat([out, encodeMetadata(metadata)]);
+}
+
+/** Field 8, which follows what is answered. */
+function encodeMetadata(metadata: Struct): Buffer {
+  const writer = new WireWriter();
+  writeStruct(writer, 8, metadata);
+  return writer.finish();
 }
 
 /** Tag and length of a field that has one. @returns where its content begins */

@@ -69,6 +69,7 @@ function serve(deps: ProcessHandlerDeps, call: Call): void {
       if (!(thrown instanceof GatewayError)) throw thrown;
       served.answers.immediate(refusalOf(deps, served.begun?.inspection.decided, thrown));
     } catch (fault) {
+      served.answers.drop();
       fail(deps, call, fault);
     }
   };

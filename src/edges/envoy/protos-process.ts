@@ -48,6 +48,8 @@ export interface HeaderMutation {
 
 interface StreamedBodyResponse {
   readonly body?: Uint8Array;
+  /** Instead of `body`, which they make up together; only `encodeProcessingResponse` knows them. */
+  readonly parts?: readonly Uint8Array[];
   readonly end_of_stream?: boolean;
 }
 
