@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { MethodDefinition } from "@grpc/grpc-js";
+import { fromJSON } from "@grpc/proto-loader";
 import protobuf from "protobufjs";
 import type { CheckRequest, CheckResponse } from "./protos-check.ts";
 import type { RpcStatus } from "./protos-common.ts";
@@ -62,27 +63,17 @@ export function codec<T extends object>(fullName: string): Codec<T> {
   };
 }
 
+const services = fromJSON(protos.toJSON(), decoded);
+
 /** @throws when `protos/` has no such method */
 function method<Request extends object, Response extends object>(
   serviceName: string,
   name: string,
 ): MethodDefinition<Request, Response> {
-  const found = protos.lookupService(serviceName).methods[name];
-  const { resolvedRequestType, resolvedResponseType } = found ?? {};
-  if (found === undefined || !resolvedRequestType || !resolvedResponseType) {
-    throw new Error(`protos/ has no method ${serviceName}/${name}`);
-  }
-  const request = codec<Request>(resolvedRequestType.fullName);
-  const response = codec<Response>(resolvedResponseType.fullName);
-  return {
-    path: `/${serviceName}/${name}`,
-    requestStream: found.requestStream === true,
-    responseStream: found.responseStream === true,
-    requestSerialize: request.encode,
-    requestDeserialize: request.decode,
-    responseSerialize: response.encode,
-    responseDeserialize: response.decode,
-  };
+  const service = services[serviceName];
+  const found = service === undefined || "format" in service ? undefined : service[name];
+  if (found === undefined) throw new Error(`protos/ has no method ${serviceName}/${name}`);
+  return found as unknown as MethodDefinition<Request, Response>;
 }
 
 /** `envoy.service.auth.v3.Authorization`: ext_authz. */

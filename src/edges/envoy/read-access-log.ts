@@ -42,7 +42,8 @@ function nodeOf(identifier: FieldReader): string | undefined {
 
 function entryOf(entry: FieldReader): HttpAccessLogEntry {
   let common_properties: AccessLogCommon = {};
-  while (entry.next()) if (entry.field === 1) common_properties = { ...common_properties, ...commonOf(entry.message()) };
+  while (entry.next())
+    if (entry.field === 1) common_properties = { ...common_properties, ...commonOf(entry.message()) };
   return { common_properties };
 }
 
