@@ -48,9 +48,7 @@ export interface EnvoyWorld {
   close(): Promise<void>;
 }
 
-export async function startEnvoyWorld(
-  inspection: SnapshotSettings["inspection"] = "separate",
-): Promise<EnvoyWorld> {
+export async function startEnvoyWorld(inspection: SnapshotSettings["inspection"] = "separate"): Promise<EnvoyWorld> {
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-envoy-"));
   const certificates = await ensureCertificates(folder);
   const warnings: LogLine[] = [];

@@ -15,6 +15,7 @@ const wireAnswer = codec<CheckResponse>("envoy.service.auth.v3.CheckResponse");
 const random = seeded(5);
 const pick = <T>(list: readonly T[]): T => pickFrom(random, list);
 const texts = ["", "a", "ä€😀", "x".repeat(127), "y".repeat(128), "z".repeat(20_000), "__proto__", "A-B"];
+const textOf = (text: string | undefined): string => text ?? "";
 const maybe = <T>(value: () => T): T | undefined => (random() < 0.7 ? value() : undefined);
 
 function anAddress(): object {
@@ -146,8 +147,7 @@ describe("writing an answer", () => {
         list.map(({ header, append_action }) => {
           expect(append_action).toBe("OVERWRITE_IF_EXISTS_OR_ADD");
           // Decoded, an empty text is absent.
-          const { key = "", value = "" } = header;
-          return [key, value];
+          return [textOf(header.key), textOf(header.value)];
         });
       expect(read.status.code ?? 0).toBe(0);
       expect(read.denied_response).toBeUndefined();
@@ -166,7 +166,7 @@ describe("writing an answer", () => {
         headers: [[pick(texts), pick(texts)]] as const,
         metadata: { reason: pick(texts) },
       };
-      const read = wireAnswer.decode(writeDenied(denied)) as CheckResponse;
+      const read = wireAnswer.decode(writeDenied(denied));
       expect(read.ok_response).toBeUndefined();
       expect(read.status.code).toBe(denied.code);
       expect(read.denied_response?.headers).toHaveLength(1);
