@@ -11,7 +11,7 @@ export interface RoundsOptions {
 }
 
 /**
- * Measures one scenario: a round that warms up and is not counted, then the counted rounds, the variants in turn and in
+ * Measures one scenario: one or more rounds that warm up and are not counted, then the counted ones, the variants in turn and in
  * another order in each.
  * @throws Error where a measurement failed or the product had left something out, after everything was ended
  */
@@ -33,21 +33,21 @@ export async function measureScenario(scenario: Scenario, options: RoundsOptions
 }
 
 async function measureRounds(
-  { id, figures, rounds = Number.POSITIVE_INFINITY }: Scenario,
+  { id, figures, rounds = Number.POSITIVE_INFINITY, warmUps = 1 }: Scenario,
   { variants }: Prepared,
   { context, progress, signal }: RoundsOptions,
 ): Promise<Record<string, Sample[]>> {
   const samples: Record<string, Sample[]> = Object.fromEntries(variants.map(({ name }) => [name, []]));
   const counted = Math.min(context.rounds, rounds);
-  for (let round = 0; round <= counted; round += 1) {
-    for (const variant of rotated(variants, round)) {
+  for (let round = 1 - warmUps; round <= counted; round += 1) {
+    for (const variant of rotated(variants, round + warmUps)) {
       signal.throwIfAborted();
       const sample = await variant.measure().catch((cause: unknown) => {
         throw new Error(`${id}, ${variant.name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
       });
       const shown = figures.filter(({ name }) => sample[name] !== undefined);
       const text = shown.map(({ name, unit, digits }) => `${sample[name]?.toFixed(digits)} ${unit}`).join(", ");
-      progress(`${id}: ${round === 0 ? "warm-up" : `round ${round} of ${counted}`}: ${variant.name}: ${text}`);
+      progress(`${id}: ${round < 1 ? "warm-up" : `round ${round} of ${counted}`}: ${variant.name}: ${text}`);
       if (round > 0) samples[variant.name]?.push(sample);
     }
   }

@@ -53,8 +53,10 @@ export interface Scenario {
   readonly about: string;
   readonly figures: readonly Figure[];
   readonly targets: readonly Target[];
-  /** Counted rounds; default that of the command line (5). One more comes first and is not counted. */
+  /** Counted rounds; default that of the command line (5). */
   readonly rounds?: number;
+  /** Rounds that come first and are not counted, until compilers have seen the code. Default 1. */
+  readonly warmUps?: number;
   /** Whether real drivers take part: the report names Spark's version. Default false. */
   readonly spark?: boolean;
   prepare(context: BenchContext): Promise<Prepared>;

@@ -30,7 +30,7 @@ describe("the Dockerfile", () => {
 
   it("runs as a user that is not root, and nothing but Gatehouse", () => {
     expect(stepOf("USER")).toBe("65532:65532");
-    expect(JSON.parse(stepOf("ENTRYPOINT") ?? "")).toEqual(["node", "/app/dist/cli.js"]);
+    expect(JSON.parse(stepOf("ENTRYPOINT") ?? "")).toEqual(["node", "--max-semi-space-size=4", "/app/dist/cli.js"]);
     expect(last?.steps.filter(({ instruction }) => instruction === "RUN" || instruction === "ADD")).toEqual([]);
   });
 
@@ -43,8 +43,12 @@ describe("the image", () => {
   let folder: string;
   let root: string;
   const gatehouse = async (...args: string[]): Promise<CommandResult> => {
-    const [program = "", entry = ""] = JSON.parse(stepOf("ENTRYPOINT") ?? "[]") as string[];
-    return await runCommand(program, [join(root, entry), ...args], { env: pathOnly, cwd: root, timeoutMs: 30_000 });
+    const [program = "", pauses = "", entry = ""] = JSON.parse(stepOf("ENTRYPOINT") ?? "[]") as string[];
+    return await runCommand(program, [pauses, join(root, entry), ...args], {
+      env: pathOnly,
+      cwd: root,
+      timeoutMs: 30_000,
+    });
   };
   const pathOnly = { PATH: process.env["PATH"] ?? "" };
 

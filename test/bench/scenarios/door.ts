@@ -79,6 +79,7 @@ export const door: Scenario = {
   about,
   figures,
   targets,
+  warmUps: 3,
   prepare,
 };
 

@@ -58,6 +58,7 @@ export const inspection: Scenario = {
   about,
   figures,
   targets,
+  warmUps: 3,
   prepare,
 };
 

@@ -104,6 +104,7 @@ export const tokens: Scenario = {
   about,
   figures,
   targets,
+  warmUps: 3,
   prepare,
 };
 
