@@ -11,6 +11,9 @@ const kubernetes = [
   "test/e2e/kubernetes*.test.ts",
 ];
 
+// Drivers that grow idle: nearly all of the time is waiting for it, so the files wait together.
+const lifetimes = ["test/e2e/lifetimes*.test.ts"];
+
 export default defineConfig({
   test: {
     projects: [
@@ -28,12 +31,13 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
-          exclude: kubernetes,
+          exclude: [...kubernetes, ...lifetimes],
           testTimeout: 240_000,
           hookTimeout: 240_000,
           fileParallelism: false,
         },
       },
+      { test: { name: "lifetimes", include: lifetimes, testTimeout: 240_000, hookTimeout: 240_000, maxWorkers: 2 } },
       {
         test: {
           name: "kubernetes",

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { type KubeBuild, startKubeBuild } from "./support/kube/build.ts";
 
 // `npm test`: all suites, one after the other, then one line about all of them. Arguments: names of suites to run only
-// those; anything else goes to vitest as it is (`npm test -- unit -t audit`).
+// those; anything else goes to vitest as it is (`npm test -- unit -t audit`). The lifetimes wait for drivers to grow idle for
+// nearly all of their time, so they do it beside the last suite.
 
-const suites = ["unit", "features", "e2e", "kubernetes"] as const;
+const suites = ["unit", "features", "e2e", "lifetimes", "kubernetes"] as const;
 
 interface Report {
   readonly numPassedTests: number;
@@ -28,13 +29,13 @@ interface Outcome {
   readonly fault: string | undefined;
 }
 
-let running: ChildProcess | undefined;
+const running = new Set<ChildProcess>();
 let stopped = false;
 let build: KubeBuild | undefined;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
     stopped = true;
-    running?.kill(signal);
+    for (const child of running) child.kill(signal);
     build?.stop();
   });
 }
@@ -43,10 +44,13 @@ async function runSuite(suite: string, args: readonly string[], folder: string):
   const file = join(folder, `${suite}.json`);
   const vitest = ["node_modules/vitest/vitest.mjs", "run", "--project", suite, "--passWithNoTests"];
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
-  running = spawn(process.execPath, [...vitest, ...reporters, ...args], { stdio: ["ignore", "inherit", "inherit"] });
-  const exit = await new Promise<number | string>((resolve, reject) => {
-    running?.once("error", reject).once("exit", (code, signal) => resolve(code ?? signal ?? "no exit code"));
+  const child = spawn(process.execPath, [...vitest, ...reporters, ...args], {
+    stdio: ["ignore", "inherit", "inherit"],
   });
+  running.add(child);
+  const exit = await new Promise<number | string>((resolve, reject) => {
+    child.once("error", reject).once("exit", (code, signal) => resolve(code ?? signal ?? "no exit code"));
+  }).finally(() => running.delete(child));
   if (!existsSync(file)) return { passed: 0, failed: 0, skipped: 0, fault: `vitest gave no report (${exit})` };
   const report = JSON.parse(readFileSync(file, "utf8")) as Report;
   // A file that cannot be loaded, or whose preparation fails, has no failing tests: it counts as one.
@@ -71,6 +75,26 @@ async function whyNotBuilt(): Promise<string | undefined> {
   }
 }
 
+async function perform(suite: string): Promise<void> {
+  const missing = suite === "kubernetes" ? await whyNotBuilt() : undefined;
+  if (missing !== undefined) {
+    faults.push(`${suite}: ${missing}`);
+    total.failed += 1;
+    return;
+  }
+  const outcome = await runSuite(suite, rest, folder);
+  total.passed += outcome.passed;
+  total.failed += outcome.failed;
+  total.skipped += outcome.skipped;
+  const executed = outcome.passed + outcome.failed;
+  if (outcome.fault !== undefined) {
+    faults.push(`${suite}: ${outcome.fault}`);
+    total.failed += 1;
+  }
+  // With arguments a suite may have nothing that fits them; without, an empty suite means that it was not found.
+  if (executed === 0 && rest.length === 0) faults.push(`${suite}: no test was executed`);
+}
+
 const given = process.argv.slice(2);
 const named = suites.filter((suite) => given.includes(suite));
 const rest = given.filter((arg) => !(suites as readonly string[]).includes(arg));
@@ -82,26 +106,14 @@ const tell = (line: string): void => void process.stderr.write(`${line}\n`);
 // Kubernetes and Helm: minutes of work, at the lowest priority, while the other suites run.
 if (wanted.includes("kubernetes")) build = startKubeBuild(tell);
 try {
+  const beside: Promise<void>[] = [];
   for (const suite of wanted) {
     if (stopped) break;
-    const missing = suite === "kubernetes" ? await whyNotBuilt() : undefined;
-    if (missing !== undefined) {
-      faults.push(`${suite}: ${missing}`);
-      total.failed += 1;
-      continue;
-    }
-    const outcome = await runSuite(suite, rest, folder);
-    total.passed += outcome.passed;
-    total.failed += outcome.failed;
-    total.skipped += outcome.skipped;
-    const executed = outcome.passed + outcome.failed;
-    if (outcome.fault !== undefined) {
-      faults.push(`${suite}: ${outcome.fault}`);
-      total.failed += 1;
-    }
-    // With arguments a suite may have nothing that fits them; without, an empty suite means that it was not found.
-    if (executed === 0 && rest.length === 0) faults.push(`${suite}: no test was executed`);
+    const done = perform(suite);
+    if (suite === "lifetimes") beside.push(done);
+    else await done;
   }
+  await Promise.all(beside);
 } finally {
   build?.stop();
   rmSync(folder, { recursive: true });
