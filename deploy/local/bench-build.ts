@@ -1,10 +1,8 @@
 import { join } from "node:path";
 import type { GoProgram } from "./go-build.ts";
-import { ensureGoPrograms } from "./go-programs.ts";
+import { ensureGoProgram } from "./go-programs.ts";
 import type { Progress } from "./install-once.ts";
 import { repositoryRoot } from "./layout.ts";
-
-const binary = "bench-peers";
 
 /** What Gatehouse is measured against, and the load that measures it. */
 export const benchPeers: GoProgram = {
@@ -12,18 +10,11 @@ export const benchPeers: GoProgram = {
   effort: "about a minute",
   name: "bench-peers",
   module: join(repositoryRoot, "test/bench/peers"),
-  binary,
+  binary: "bench-peers",
   links: [],
   ldflags: "-s -w",
   pins: [],
 };
 
-/**
- * That program, built where it is missing: see `ensureGoPrograms`.
- * @returns its path
- * @throws InstallError whose message is the one line to show
- */
-export async function ensureBenchPeers(progress: Progress): Promise<string> {
-  const [folder = ""] = await ensureGoPrograms([benchPeers], progress);
-  return join(folder, binary);
-}
+/** That program's path, built where it is missing: see `ensureGoProgram`. */
+export const ensureBenchPeers = (progress: Progress): Promise<string> => ensureGoProgram(benchPeers, progress);

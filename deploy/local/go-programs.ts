@@ -52,6 +52,16 @@ export async function ensureGoPrograms(
   return all.map((one) => installedFolder(one.folder, one.installation));
 }
 
+/**
+ * One such program.
+ * @returns its path
+ * @throws InstallError whose message is the one line to show
+ */
+export async function ensureGoProgram(program: GoProgram, progress: Progress): Promise<string> {
+  const [folder = ""] = await ensureGoPrograms([program], progress);
+  return join(folder, program.binary);
+}
+
 function installation(build: GoBuild): Installation {
   const { title, effort, name, module, binary, links, pins } = build.program;
   const sources = sourceFiles(module).map((file) => readFileSync(join(module, file), "utf8"));

@@ -1,6 +1,7 @@
 import type { AuditRecord, AuditSink } from "../decisions/audit.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { GatewayError } from "../kernel/errors.ts";
+import { within } from "../kernel/within.ts";
 
 export interface WriteInTimeDeps {
   readonly clock: Clock;
@@ -14,19 +15,7 @@ export interface WriteInTimeDeps {
  * @throws GatewayError AUDIT_UNAVAILABLE, or whatever the sink throws
  */
 export function writeInTime({ clock, audit, auditTimeoutMs }: WriteInTimeDeps, record: AuditRecord): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const cancel = clock.after(auditTimeoutMs, () =>
-      reject(new GatewayError("AUDIT_UNAVAILABLE", `no answer from the audit within ${auditTimeoutMs} ms`)),
-    );
-    audit.write(record).then(
-      () => {
-        resolve();
-        cancel();
-      },
-      (thrown: unknown) => {
-        reject(thrown);
-        cancel();
-      },
-    );
-  });
+  const late = (): GatewayError =>
+    new GatewayError("AUDIT_UNAVAILABLE", `no answer from the audit within ${auditTimeoutMs} ms`);
+  return within(clock, auditTimeoutMs, () => audit.write(record), late);
 }

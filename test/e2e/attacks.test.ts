@@ -18,14 +18,13 @@ import { codec } from "../../src/edges/envoy/protos.ts";
 import type { CheckResponse } from "../../src/edges/envoy/protos-check.ts";
 import type { CommonResponse, ProcessingResponse } from "../../src/edges/envoy/protos-process.ts";
 import { renderAllow } from "../../src/edges/envoy/render-allow.ts";
-import { createInspect } from "../../src/flows/inspect.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
 import { silentLog } from "../../src/kernel/log.ts";
-import { noMetrics } from "../../src/kernel/metrics.ts";
 import { Secret } from "../../src/kernel/secret.ts";
 import { driverClusterName } from "../../src/snapshots/cluster-name.ts";
 import { type RunningEnvoy, startEnvoy } from "../support/envoy.ts";
 import { driverAt, type EnvoyWorld, type ProcessCall, startEnvoyWorld } from "../support/envoy-world.ts";
+import { inspectWith } from "../support/inspection.ts";
 import { type RawCall, rawChannel } from "../support/raw-call.ts";
 import { aSession, concat, decodeRequest, field, frame, framesIn, userContext } from "../support/spark-wire.ts";
 import { testTools } from "../support/tools.ts";
@@ -132,17 +131,7 @@ describe.each(["separate", "fused"] as const)("where decision and inspection are
     const decision = allowed(driverAt("a", at));
     world.decide = ({ attributes }) => answers.decode(renderAllow(decision, attributes?.request?.http?.headers ?? {}));
     const log = { ...silentLog, error: (text: string) => void errors.push(text) };
-    const inspect = createInspect({
-      clock: systemClock,
-      log,
-      metrics: noMetrics,
-      audit: { write: () => Promise.resolve() },
-      onAuditFailure: "deny",
-      auditTimeoutMs: 5000,
-      maxMessageBytes: 1024 * 1024,
-      connectSessionBelongsElsewhere: () => false,
-      activity: { message: () => undefined, refused: () => undefined },
-    });
+    const inspect = inspectWith({ log });
     const authorize = (): Promise<Decision> => Promise.resolve(decision);
     const begin =
       mode === "fused"

@@ -6,12 +6,11 @@ import { createProcessHandler } from "../../src/edges/envoy/process.ts";
 import { processService } from "../../src/edges/envoy/process-codec.ts";
 import { beginDeciding } from "../../src/edges/envoy/process-fused.ts";
 import { type ControlServer, startControlServer } from "../../src/edges/envoy/server.ts";
-import { createInspect } from "../../src/flows/inspect.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
 import { silentLog } from "../../src/kernel/log.ts";
-import { noMetrics } from "../../src/kernel/metrics.ts";
 import { Secret } from "../../src/kernel/secret.ts";
 import { driverAt } from "../support/envoy-world.ts";
+import { inspectWith } from "../support/inspection.ts";
 import { connectProcess, type ProcessClient, type ProcessStream } from "../support/process-client.ts";
 import {
   anOperation,
@@ -42,17 +41,7 @@ beforeEach(async () => {
   patienceMs = 5000;
   authorize = () => Promise.resolve(allowed);
   const log = { ...silentLog, error: (text: string) => errors.push(text) };
-  const inspect = createInspect({
-    clock: systemClock,
-    log,
-    metrics: noMetrics,
-    audit: { write: () => Promise.resolve() },
-    onAuditFailure: "deny",
-    auditTimeoutMs: 5000,
-    maxMessageBytes: 1024 * 1024,
-    connectSessionBelongsElsewhere: () => false,
-    activity: { message: () => undefined, refused: () => undefined },
-  });
+  const inspect = inspectWith({ log });
   const begin = beginDeciding({
     clock: { ...systemClock, after: (delayMs, task) => systemClock.after(Math.min(delayMs, patienceMs), task) },
     decideWithinMs: 5000,

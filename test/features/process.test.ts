@@ -8,11 +8,9 @@ import { processService } from "../../src/edges/envoy/process-codec.ts";
 import { rpcStatus } from "../../src/edges/envoy/protos.ts";
 import type { ProcessingResponse } from "../../src/edges/envoy/protos-process.ts";
 import { type ControlServer, startControlServer } from "../../src/edges/envoy/server.ts";
-import { createInspect } from "../../src/flows/inspect.ts";
-import { systemClock } from "../../src/kernel/clock.ts";
 import { GatewayError } from "../../src/kernel/errors.ts";
 import { silentLog } from "../../src/kernel/log.ts";
-import { noMetrics } from "../../src/kernel/metrics.ts";
+import { inspectWith } from "../support/inspection.ts";
 import { connectProcess, type ProcessClient, type ProcessStream } from "../support/process-client.ts";
 import {
   anOperation,
@@ -56,16 +54,11 @@ beforeEach(async () => {
     return Promise.resolve();
   };
   const log = { ...silentLog, error: (text: string) => errors.push(text) };
-  const inspect = createInspect({
-    clock: systemClock,
+  const inspect = inspectWith({
     log,
-    metrics: noMetrics,
     audit: { write: (record) => write(record) },
-    onAuditFailure: "deny",
-    auditTimeoutMs: 5000,
     maxMessageBytes: 200 * 1024 * 1024,
     connectSessionBelongsElsewhere: (session) => session.startsWith("dead"),
-    activity: { message: () => undefined, refused: () => undefined },
   });
   const Process = createProcessHandler({ begin: beginDecided(inspect), log, newId: () => "no-decision" });
   server = await startControlServer({

@@ -1,6 +1,7 @@
 import type { CheckRequest, Decision } from "../../decisions/decision.ts";
 import type { Inspection } from "../../flows/inspect.ts";
 import type { Clock } from "../../kernel/clock.ts";
+import { within } from "../../kernel/within.ts";
 import type { Begin, Begun, ProcessStream, Refused } from "./process-begin.ts";
 import type { CommonResponse, ProcessingRequest } from "./protos-process.ts";
 import { allowedCheck } from "./render-allow.ts";
@@ -22,7 +23,9 @@ export interface FusedDeps {
 export function beginDeciding(deps: FusedDeps): Begin {
   return async (message, stream): Promise<Begun | Refused> => {
     const request = checkRequestOf(message, stream);
-    const decision = await inTime(deps, deps.authorize(request));
+    // Where it takes too long the stream ends with an error, and the call with it.
+    const late = (): Error => new Error(`no decision within ${deps.decideWithinMs} ms`);
+    const decision = await within(deps.clock, deps.decideWithinMs, () => deps.authorize(request), late);
     if (decision.verdict !== "allow") {
       const denial = denialOf(decision);
       const facts = { decision_id: decision.id, request_id: decision.requestId, method: decision.method };
@@ -31,23 +34,6 @@ export function beginDeciding(deps: FusedDeps): Begin {
     const allowed = allowedCheck(decision, request.headers);
     return { inspection: deps.inspect(allowed.metadata), headers: mutationOf(allowed), facts: allowed.metadata };
   };
-}
-
-/** @throws Error where it takes too long: the stream ends with an error, and the call with it */
-function inTime({ clock, decideWithinMs }: FusedDeps, decision: Promise<Decision>): Promise<Decision> {
-  return new Promise((resolve, reject) => {
-    const cancel = clock.after(decideWithinMs, () => reject(new Error(`no decision within ${decideWithinMs} ms`)));
-    decision.then(
-      (made) => {
-        cancel();
-        resolve(made);
-      },
-      (thrown: unknown) => {
-        cancel();
-        reject(thrown instanceof Error ? thrown : new Error(String(thrown)));
-      },
-    );
-  });
 }
 
 /** The same changes to the headers that ext_authz would be told; ext_proc reads values as bytes. */

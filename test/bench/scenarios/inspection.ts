@@ -1,8 +1,9 @@
 import { configRequest } from "../config-request.ts";
 import type { BenchContext } from "../context.ts";
 import { runWatchedLoad } from "../load.ts";
+import { startModes } from "../modes.ts";
 import type { Figure, Prepared, Sample, Scenario, Target, Variant } from "../scenario.ts";
-import { type GatehouseWorld, startGatehouseWorld } from "../world.ts";
+import type { GatehouseWorld } from "../world.ts";
 
 const names = {
   decision: "decision only",
@@ -70,14 +71,8 @@ interface Place {
 }
 
 async function prepare(context: BenchContext): Promise<Prepared> {
-  const separate = await startGatehouseWorld(context);
-  let fused: GatehouseWorld | undefined;
-  const close = async (): Promise<void> => {
-    await fused?.close();
-    await separate.close();
-  };
+  const { separate, fused, close } = await startModes(context);
   try {
-    fused = await startGatehouseWorld(context, { config: { inspection: { mode: "fused" } } });
     const places: Readonly<Record<keyof typeof names, Place>> = {
       decision: { world: separate, session: separate.sessions.decision, inspected: false, calls: 0 },
       separate: { world: separate, session: separate.sessions.inspection, inspected: true, calls: 0 },

@@ -2,8 +2,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { aSession, concat, field } from "../../support/spark-wire.ts";
 import type { BenchContext } from "../context.ts";
 import { runLoad } from "../load.ts";
+import { startModes } from "../modes.ts";
 import type { Figure, Prepared, Sample, Scenario, Target, Variant } from "../scenario.ts";
-import { type GatehouseWorld, startGatehouseWorld } from "../world.ts";
+import type { GatehouseWorld } from "../world.ts";
 
 const names = {
   plain: "not inspected",
@@ -54,14 +55,8 @@ export const uploads: Scenario = {
 };
 
 async function prepare(context: BenchContext): Promise<Prepared> {
-  const separate = await startGatehouseWorld(context);
-  let fused: GatehouseWorld | undefined;
-  const close = async (): Promise<void> => {
-    await fused?.close();
-    await separate.close();
-  };
+  const { separate, fused, close } = await startModes(context);
   try {
-    fused = await startGatehouseWorld(context, { config: { inspection: { mode: "fused" } } });
     const variants = [
       await variant(context, names.plain, { world: separate, session: separate.sessions.decision }),
       await variant(context, names.separate, { world: separate, session: separate.sessions.inspection }),
