@@ -5,7 +5,7 @@ import { remember } from "./remember.ts";
 import { type Message, type Skipped, type Snapshot, type TypeUrl, typeUrls } from "./resource.ts";
 import { routeConfiguration } from "./routes.ts";
 import type { ServerCertificate, SnapshotSettings } from "./settings.ts";
-import { controlCluster } from "./shared.ts";
+import { checkCluster, controlCluster } from "./shared.ts";
 
 /**
  * Everything Envoy runs with, as a function of its arguments. Arguments that are the same objects as before give the
@@ -50,12 +50,14 @@ interface Fixed {
 
 const fixedOf = remember((settings: SnapshotSettings): Fixed => {
   const control = {
-    "gatehouse-check": settings.check,
     "gatehouse-process": settings.process,
     "gatehouse-access-log": settings.accessLog,
   };
   return {
-    clusters: new Map(Object.entries(control).map(([name, endpoint]) => [name, controlCluster(name, endpoint)])),
+    clusters: new Map([
+      ["gatehouse-check", checkCluster("gatehouse-check", settings.check)],
+      ...Object.entries(control).map(([name, endpoint]) => [name, controlCluster(name, endpoint)] as const),
+    ]),
     listener: listener(settings),
     routes: routeConfiguration(settings.inspection),
   };

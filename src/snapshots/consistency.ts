@@ -36,6 +36,7 @@ function unpairedEndpoints({ resources }: Snapshot): string[] {
 /** Where one resource names another: the field, the type it names, and where the name is in it. */
 const references = [
   { field: "envoy_grpc", type: typeUrls.cluster, name: "cluster_name" },
+  { field: "server_uri", type: typeUrls.cluster, name: "cluster" },
   { field: "rds", type: typeUrls.route, name: "route_config_name" },
   { field: "tls_certificate_sds_secret_configs", type: typeUrls.secret, name: "name" },
   { field: "route", type: typeUrls.cluster, name: "cluster" },

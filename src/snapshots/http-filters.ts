@@ -1,3 +1,11 @@
+import {
+  decisionIdHeader,
+  metadataHeaders,
+  neverAsked,
+  setForDriver,
+  shownToRefused,
+  sourceAddressHeader,
+} from "./check-headers.ts";
 import { any, duration, wrapped } from "./messages.ts";
 import type { Message } from "./resource.ts";
 import type { SnapshotSettings } from "./settings.ts";
@@ -24,11 +32,32 @@ function filter(name: string, config: Message): Message {
   return { name, typed_config: config };
 }
 
-/** Fails closed: no answer is a 503, which a gRPC client sees as UNAVAILABLE. */
+/**
+ * Asks over plain HTTP/1.1, which costs Gatehouse half of what a gRPC call does. Fails closed: no answer, or an answer of 5xx, is
+ * a 503, which a gRPC client sees as UNAVAILABLE.
+ */
 function decide(settings: SnapshotSettings): Message {
   return any("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", {
-    grpc_service: grpcService("gatehouse-check", settings.holdLimitMs + 5000),
+    http_service: {
+      server_uri: {
+        uri: "http://gatehouse-check",
+        cluster: "gatehouse-check",
+        timeout: duration(settings.holdLimitMs + 5000),
+      },
+      authorization_request: {
+        headers_to_add: [{ key: sourceAddressHeader, value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%" }],
+      },
+      authorization_response: {
+        allowed_upstream_headers: named(setForDriver),
+        allowed_client_headers: named(shownToRefused),
+        allowed_client_headers_on_success: named([decisionIdHeader]),
+        dynamic_metadata_from_headers: named(metadataHeaders),
+      },
+    },
     transport_api_version: "V3",
+    // All of them: the answer names those that the driver must not see.
+    allowed_headers: { patterns: [{ safe_regex: { regex: ".*" } }] },
+    disallowed_headers: { patterns: [{ safe_regex: { regex: neverAsked.join("|") } }] },
     failure_mode_allow: false,
     status_on_error: { code: "ServiceUnavailable" },
     // The route depends on the cluster header that the answer sets; without this a client's own header would win.
@@ -39,6 +68,8 @@ function decide(settings: SnapshotSettings): Message {
     include_peer_certificate: false,
   });
 }
+
+const named = (names: readonly string[]): Message => ({ patterns: names.map((exact) => ({ exact })) });
 
 function inspect(particulars: Message): Message {
   return any("envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor", {

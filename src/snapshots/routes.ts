@@ -61,7 +61,11 @@ function uninspected(name: string, path: string): Message {
     match: {
       path,
       dynamic_metadata: [
-        { filter: "envoy.filters.http.ext_authz", path: [{ key: "inspect" }], value: { bool_match: false } },
+        {
+          filter: "envoy.filters.http.ext_authz",
+          path: [{ key: "inspect" }],
+          value: { string_match: { exact: "false" } },
+        },
       ],
     },
     route: toDriver,

@@ -1,3 +1,4 @@
+import { healthCheck } from "./check-headers.ts";
 import { any, duration, wrapped } from "./messages.ts";
 import type { Message } from "./resource.ts";
 import type { ClientTlsFiles, ControlEndpoint } from "./settings.ts";
@@ -35,14 +36,8 @@ export function grpcService(cluster: string, timeoutMs?: number): Message {
  * A cluster of Gatehouse's own servers. PING every 4 s (Envoy adds up to 15 %), answered within 3 s: a hung Gatehouse fails calls within 8 s.
  */
 export function controlCluster(name: string, endpoint: ControlEndpoint): Message {
-  const cluster: Message = {
-    name,
-    type: discoveryType(endpoint.address),
-    connect_timeout: duration(2000),
-    load_assignment: {
-      cluster_name: name,
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(endpoint.address) } }] }],
-    },
+  return {
+    ...ourServer(name, endpoint, "h2"),
     circuit_breakers: circuitBreakers(endpoint.maxRequests),
     typed_extension_protocol_options: http2({
       connection_keepalive: { interval: duration(4000), timeout: duration(3000) },
@@ -50,16 +45,62 @@ export function controlCluster(name: string, endpoint: ControlEndpoint): Message
       initial_connection_window_size: wrapped(4 * 1024 * 1024),
     }),
   };
-  return endpoint.tls === undefined ? cluster : { ...cluster, transport_socket: clientTls(endpoint.tls) };
+}
+
+/**
+ * The one of our servers that speaks HTTP/1.1: a connection for each call under way, which only Envoy closes when it is idle. There
+ * is no PING; asking for its health every 4 s finds a hung Gatehouse as soon.
+ */
+export function checkCluster(name: string, endpoint: ControlEndpoint): Message {
+  return {
+    ...ourServer(name, endpoint, "http/1.1"),
+    circuit_breakers: circuitBreakers(endpoint.maxRequests, endpoint.maxRequests),
+    typed_extension_protocol_options: protocol({
+      common_http_protocol_options: { idle_timeout: duration(60_000) },
+      explicit_http_config: { http_protocol_options: {} },
+    }),
+    health_checks: [
+      {
+        timeout: duration(3000),
+        interval: duration(4000),
+        no_traffic_interval: duration(4000),
+        // Soon well again.
+        unhealthy_interval: duration(250),
+        unhealthy_threshold: wrapped(1),
+        healthy_threshold: wrapped(1),
+        http_health_check: {
+          path: "/",
+          request_headers_to_add: [{ header: { key: healthCheck.header, value: "1" } }],
+          expected_statuses: [{ start: healthCheck.status, end: healthCheck.status + 1 }],
+        },
+      },
+    ],
+    // Calls that wait for the hung one fail with it, and no further one waits.
+    close_connections_on_host_health_failure: true,
+    common_lb_config: { healthy_panic_threshold: { value: 0 } },
+  };
+}
+
+function ourServer(name: string, endpoint: ControlEndpoint, protocolName: "h2" | "http/1.1"): Message {
+  return {
+    name,
+    type: discoveryType(endpoint.address),
+    connect_timeout: duration(2000),
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(endpoint.address) } }] }],
+    },
+    ...(endpoint.tls !== undefined && { transport_socket: clientTls(endpoint.tls, protocolName) }),
+  };
 }
 
 /** Both limits of concurrent calls; retries are the client's business. */
-export function circuitBreakers(maxRequests: number): Message {
+export function circuitBreakers(maxRequests: number, maxConnections = 1024): Message {
   return {
     thresholds: [
       {
         priority: "DEFAULT",
-        max_connections: wrapped(1024),
+        max_connections: wrapped(maxConnections),
         max_pending_requests: wrapped(maxRequests),
         max_requests: wrapped(maxRequests),
         max_retries: wrapped(0),
@@ -69,22 +110,22 @@ export function circuitBreakers(maxRequests: number): Message {
 }
 
 export function http2(options: Message): Message {
-  return {
-    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": any(
-      "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-      { explicit_http_config: { http2_protocol_options: options } },
-    ),
-  };
+  return protocol({ explicit_http_config: { http2_protocol_options: options } });
 }
 
-function clientTls(tls: ClientTlsFiles): Message {
+function protocol(options: Message): Message {
+  const name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+  return { [name]: any(name, options) };
+}
+
+function clientTls(tls: ClientTlsFiles, protocolName: "h2" | "http/1.1"): Message {
   return {
     name: "envoy.transport_sockets.tls",
     typed_config: any("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", {
       sni: tls.serverName,
       common_tls_context: {
         tls_params: { tls_minimum_protocol_version: "TLSv1_2" },
-        alpn_protocols: ["h2"],
+        alpn_protocols: [protocolName],
         tls_certificates: [{ certificate_chain: { filename: tls.certFile }, private_key: { filename: tls.keyFile } }],
         validation_context: {
           trusted_ca: { filename: tls.caFile },

@@ -2,14 +2,13 @@ import { randomUUID } from "node:crypto";
 import { createAccessLogHandler } from "../edges/envoy/access-log.ts";
 import { type Ads, createAds, createEnvoyCache } from "../edges/envoy/ads.ts";
 import { createCheckHandler } from "../edges/envoy/check.ts";
+import { type CheckHandler, startCheckServer } from "../edges/envoy/check-server.ts";
 import { createProcessHandler } from "../edges/envoy/process.ts";
 import { beginDecided } from "../edges/envoy/process-begin.ts";
 import { processService } from "../edges/envoy/process-codec.ts";
 import { beginDeciding } from "../edges/envoy/process-fused.ts";
-import { authorizationService } from "../edges/envoy/protos.ts";
 import { accessLog } from "../edges/envoy/read-access-log.ts";
 import { type ControlServer, type ControlServerOptions, startControlServer } from "../edges/envoy/server.ts";
-import { startUnaryServer, type UnaryHandler } from "../edges/envoy/unary-server.ts";
 import { createPublisher, type Publisher } from "../flows/publish.ts";
 import type { ServerCertificate } from "../snapshots/settings.ts";
 import type { Door, Kernel } from "./door.ts";
@@ -64,8 +63,7 @@ type Service = ControlServerOptions["services"][number];
 
 interface Listen {
   streams(address: string, service: Service, how?: Listening): Promise<string>;
-  /** One unary method. */
-  unary(address: string, path: string, handle: UnaryHandler): Promise<string>;
+  checks(address: string, handler: CheckHandler): Promise<string>;
 }
 
 async function startAll(kernel: Kernel, parts: ControlParts, servers: Servers): Promise<Control> {
@@ -80,8 +78,7 @@ async function startAll(kernel: Kernel, parts: ControlParts, servers: Servers): 
   const listen: Listen = {
     streams: async (address, service, { streamsForEver = false, ...limits } = {}) =>
       started(await startControlServer({ ...common(address), services: [service], ...limits }), streamsForEver),
-    unary: async (address, path, handle) =>
-      started(await startUnaryServer({ ...common(address), path, handle }), false),
+    checks: async (address, handler) => started(await startCheckServer({ ...common(address), handler }), false),
   };
   const addresses = await startServices(kernel, parts, listen);
   const { publisher, ads } = await startAds(kernel, parts, { addresses, listen });
@@ -112,7 +109,7 @@ async function startServices(kernel: Kernel, { life, door }: ControlParts, liste
   });
   const StreamAccessLogs = createAccessLogHandler({ ...kernel, ...life.recordActivity });
   return {
-    check: await listen.unary(config.control.check, authorizationService.Check.path, check),
+    check: await listen.checks(config.control.check, check),
     process: await listen.streams(
       config.control.process,
       { definition: processService, implementation: { Process } },

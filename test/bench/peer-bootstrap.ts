@@ -126,7 +126,16 @@ function httpFilters(kind: PeerKind, options: PeerBootstrap, own: readonly HttpF
   };
   const router = ours("envoy.filters.http.router");
   if (kind === "none") return [router];
-  return [kind.startsWith("authz") ? ours("envoy.filters.http.ext_authz") : jwtAuthn(kind, options), router];
+  return [kind.startsWith("authz") ? overGrpc(ours("envoy.filters.http.ext_authz")) : jwtAuthn(kind, options), router];
+}
+
+/** Gatehouse's filter, asking as nearly everybody does. */
+function overGrpc({ name, typed_config }: HttpFilter): HttpFilter {
+  const common = without(typed_config as Json, ["http_service", "allowed_headers", "disallowed_headers"]);
+  return {
+    name,
+    typed_config: { ...common, grpc_service: { envoy_grpc: { cluster_name: "gatehouse-check" }, timeout: "125s" } },
+  };
 }
 
 function jwtAuthn(kind: PeerKind, { issuer, remembered }: PeerBootstrap): HttpFilter {

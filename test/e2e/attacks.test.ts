@@ -14,14 +14,13 @@ import { reportOf } from "../../src/edges/envoy/access-log.ts";
 import { createProcessHandler } from "../../src/edges/envoy/process.ts";
 import { beginDecided } from "../../src/edges/envoy/process-begin.ts";
 import { beginDeciding } from "../../src/edges/envoy/process-fused.ts";
-import { codec } from "../../src/edges/envoy/protos.ts";
-import type { CheckResponse } from "../../src/edges/envoy/protos-check.ts";
 import type { CommonResponse, ProcessingResponse } from "../../src/edges/envoy/protos-process.ts";
 import { renderAllow } from "../../src/edges/envoy/render-allow.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
 import { silentLog } from "../../src/kernel/log.ts";
 import { Secret } from "../../src/kernel/secret.ts";
 import { driverClusterName } from "../../src/snapshots/cluster-name.ts";
+import { headersOf } from "../support/check-client.ts";
 import { type RunningEnvoy, startEnvoy } from "../support/envoy.ts";
 import { driverAt, type EnvoyWorld, type ProcessCall, startEnvoyWorld } from "../support/envoy-world.ts";
 import { inspectWith } from "../support/inspection.ts";
@@ -82,8 +81,6 @@ function startDriver(): Promise<number> {
   });
 }
 
-const answers = codec<CheckResponse>("envoy.service.auth.v3.CheckResponse");
-
 /** The decision about every call: it is alice's, and goes to this driver. */
 function allowed(to: Driver): Allowed {
   const principal = { issuer: "https://dev", issuerName: "dev", subject: "alice", user: "Alice", groups: [] };
@@ -129,7 +126,7 @@ describe.each(["separate", "fused"] as const)("where decision and inspection are
     world.registry.sink.synced();
     port = await envoy.clientPort();
     const decision = allowed(driverAt("a", at));
-    world.decide = ({ attributes }) => answers.decode(renderAllow(decision, attributes?.request?.http?.headers ?? {}));
+    world.decide = (call) => renderAllow(decision, headersOf(call));
     const log = { ...silentLog, error: (text: string) => void errors.push(text) };
     const inspect = inspectWith({ log });
     const authorize = (): Promise<Decision> => Promise.resolve(decision);

@@ -3,9 +3,11 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { CheckAnswer } from "../../src/edges/envoy/check-server.ts";
 import { toStruct } from "../../src/edges/envoy/encode-struct.ts";
-import type { CheckResponse } from "../../src/edges/envoy/protos-check.ts";
+import { factHeaders, factsOf } from "../../src/edges/envoy/facts.ts";
 import { driverClusterName } from "../../src/snapshots/cluster-name.ts";
+import { headersOf } from "../support/check-client.ts";
 import { type RunningEnvoy, startEnvoy } from "../support/envoy.ts";
 import { driverAt, type EnvoyWorld, startEnvoyWorld } from "../support/envoy-world.ts";
 import { type RawClient, type RawDriver, rawClient, startRawDriver } from "../support/raw-spark.ts";
@@ -23,23 +25,18 @@ let two: RawDriver;
 let client: RawClient;
 let port: number;
 
-const overwrite = (key: string, value: string) => ({
-  header: { key, value },
-  append_action: "OVERWRITE_IF_EXISTS_OR_ADD" as const,
-});
-
 /** Allows the call to the driver of that app. */
-function to(app: string, inspect = true, uid = `uid-${app}`): () => CheckResponse {
+function to(app: string, inspect = true, uid = `uid-${app}`): () => CheckAnswer {
   const cluster = driverClusterName({ key: driverAt(app, one).key, uid });
-  return () => ({
-    status: { code: 0 },
-    ok_response: {
-      headers: [overwrite("x-gatehouse-cluster", cluster), overwrite("authorization", "Bearer the-drivers")],
-      headers_to_remove: ["x-spark-session-id", "x-request-id"],
-      response_headers_to_add: [overwrite("x-gatehouse-decision-id", "decision-1")],
-    },
-    dynamic_metadata: toStruct({ decision_id: "decision-1", inspect, cluster }),
-  });
+  const headers = {
+    "x-gatehouse-cluster": cluster,
+    authorization: "Bearer the-drivers",
+    "x-envoy-auth-headers-to-remove": "x-spark-session-id,x-request-id",
+    "x-gatehouse-decision-id": "decision-1",
+    "x-unknown": "nothing that Envoy takes over",
+  };
+  const facts = factHeaders({ decision_id: "decision-1", inspect, cluster });
+  return () => ({ status: 200, headers: [...Object.entries(headers).flat(), ...facts] });
 }
 
 const put = (app: string, at: { host: string; port: number }) => world.registry.sink.upsert(driverAt(app, at));
@@ -128,11 +125,17 @@ describe("a call through Envoy", () => {
     const answer = await client.call(config, spoofed);
     expect([answer.code, answer.body?.toString()]).toEqual([0, "ping"]);
     expect(answer.headers["x-gatehouse-decision-id"]).toBe("decision-1");
-    const http = world.checks.at(-1)?.attributes?.request?.http;
-    const names = Object.keys(http?.headers ?? {}).filter((name) => /^x-(gatehouse|envoy|forwarded)/.test(name));
-    expect(names.sort()).toEqual(["x-envoy-external-address", "x-forwarded-proto"]);
-    expect(http?.headers["x-envoy-external-address"]).toBe("127.0.0.1");
-    expect(world.checks.at(-1)?.attributes?.source?.address?.socket_address?.address).toBe("127.0.0.1");
+    const asked = headersOf(world.checks.at(-1));
+    const names = Object.keys(asked).filter((name) => /^x-(gatehouse|envoy|forwarded)/.test(name));
+    expect(names.sort()).toEqual([
+      "x-envoy-expected-rq-timeout-ms",
+      "x-envoy-external-address",
+      "x-envoy-internal",
+      "x-forwarded-proto",
+      "x-gatehouse-source-address",
+    ]);
+    expect(asked["x-envoy-external-address"]).toBe("127.0.0.1");
+    expect(asked["x-gatehouse-source-address"]).toBe("127.0.0.1");
     expect(one.seen.at(-1)?.headers).toEqual({
       authorization: "Bearer the-drivers",
       "x-request-id": expect.any(String),
@@ -147,7 +150,7 @@ describe("a call through Envoy", () => {
     expect(headers?.request_headers?.headers?.headers.map(({ key }) => key)).not.toContain("authorization");
     expect(body?.request_body?.body?.toString()).toContain("ping");
     const metadata = headers?.metadata_context?.filter_metadata?.["envoy.filters.http.ext_authz"];
-    expect(metadata?.fields["decision_id"]?.stringValue).toBe("decision-1");
+    expect(factsOf(metadata)["decision_id"]).toBe("decision-1");
     world.processed.length = 0;
     world.decide = to("a", false);
     expect((await client.call(config)).code).toBe(0);
@@ -163,7 +166,7 @@ describe("a call through Envoy", () => {
     `/x/..${config}`,
   ])("is decided about also where the path is %s", async (path) => {
     world.checks.length = 0;
-    world.decide = () => ({ status: { code: 12 }, denied_response: { status: { code: 404 } } });
+    world.decide = () => ({ status: 404, headers: [] });
     const seen = one.seen.length;
     expect((await client.call(path)).code).toBe(12);
     expect(world.checks).toHaveLength(1);
@@ -202,7 +205,7 @@ describe("a call through Envoy", () => {
     const periodic = typed("DownstreamPeriodic")[0];
     expect(periodic?.upstream_cluster).toBe(driverClusterName(driverAt("a", one)));
     const metadata = periodic?.metadata?.filter_metadata?.["envoy.filters.http.ext_authz"];
-    expect(metadata?.fields["decision_id"]?.stringValue).toBe("decision-1");
+    expect(factsOf(metadata)["decision_id"]).toBe("decision-1");
     expect(typed("DownstreamStart")).toHaveLength(0);
   });
 

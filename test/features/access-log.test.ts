@@ -1,7 +1,6 @@
 import { Client, credentials, type ServiceDefinition } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createAccessLogHandler } from "../../src/edges/envoy/access-log.ts";
-import { toStruct } from "../../src/edges/envoy/encode-struct.ts";
 import { accessLogService } from "../../src/edges/envoy/protos.ts";
 import type { HttpAccessLogEntry, StreamAccessLogsMessage } from "../../src/edges/envoy/protos-log.ts";
 import { accessLog } from "../../src/edges/envoy/read-access-log.ts";
@@ -10,6 +9,7 @@ import { silentLog } from "../../src/kernel/log.ts";
 import { createActivity } from "../../src/sessions/activity.ts";
 import { proofMs } from "../../src/sessions/idleness.ts";
 import { countingMetrics } from "../support/counting-metrics.ts";
+import { factStruct } from "../support/facts.ts";
 import { until } from "../support/until.ts";
 
 // Envoy's side of the access log service over real gRPC; the activity behind it is the real one, its time is the test's.
@@ -97,7 +97,7 @@ const entry = ({
   common_properties: {
     access_log_type: type,
     stream_id: stream,
-    metadata: { filter_metadata: { "envoy.filters.http.ext_authz": toStruct(decided) } },
+    metadata: { filter_metadata: { "envoy.filters.http.ext_authz": factStruct(decided) } },
   },
 });
 

@@ -6,43 +6,46 @@ import { join } from "node:path";
 import { type ChannelCredentials, Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ensureCertificates } from "../../deploy/local/certificates.ts";
-import { authorizationService } from "../../src/edges/envoy/protos.ts";
 import { type ControlServerOptions, startControlServer } from "../../src/edges/envoy/server.ts";
 import { issueClientCertificate } from "../support/client-certificate.ts";
 
 let folder: string;
 const clients: Client[] = [];
 
+const bytes = (message: Buffer): Buffer => message;
+const definition = {
+  Echo: {
+    path: "/test.Service/Echo",
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: bytes,
+    requestDeserialize: bytes,
+    responseSerialize: bytes,
+    responseDeserialize: bytes,
+  },
+} as const;
 const service = {
-  definition: authorizationService,
+  definition,
   implementation: {
-    Check: (_call: unknown, answer: (error: null, value: object) => void) => answer(null, { status: { code: 7 } }),
+    Echo: ({ request }: { request: Buffer }, answer: (error: null, value: Buffer) => void) => answer(null, request),
   },
 };
 
 const start = (options: Partial<ControlServerOptions> = {}) =>
   startControlServer({ address: "127.0.0.1:0", services: [service], ...options });
 
-/** The gRPC code of a Check with that many bytes. */
-async function check(
+/** The gRPC code of a call with that many bytes. */
+async function call(
   address: string,
   how: ChannelCredentials = credentials.createInsecure(),
   size = 1,
 ): Promise<number> {
   const client = new Client(address, how, { "grpc.use_local_subchannel_pool": 1 });
   clients.push(client);
-  const { path, requestSerialize, responseDeserialize } = authorizationService.Check;
-  const request = { attributes: { context_extensions: { a: "x".repeat(size) } } };
   return await new Promise((resolve) => {
     const deadline = Date.now() + 5000;
-    client.makeUnaryRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      request,
-      { deadline },
-      (error: ServiceError | null) => resolve(error?.code ?? 0),
-    );
+    const ended = (error: ServiceError | null) => resolve(error?.code ?? 0);
+    client.makeUnaryRequest(definition.Echo.path, bytes, bytes, Buffer.alloc(size), { deadline }, ended);
   });
 }
 
@@ -60,7 +63,7 @@ describe("a Unix socket", () => {
     const path = join(folder, "sockets", "a.sock");
     const server = await start({ address: `unix:${path}` });
     expect(statSync(join(folder, "sockets")).mode & 0o777).toBe(0o700);
-    expect(await check(server.address)).toBe(0);
+    expect(await call(server.address)).toBe(0);
     await server.close();
     expect(existsSync(path)).toBe(false);
   });
@@ -82,7 +85,7 @@ describe("a Unix socket", () => {
     spawnSync(process.execPath, ["-e", script]);
     expect(existsSync(path)).toBe(true);
     const server = await start({ address: `unix:${path}` });
-    expect(await check(server.address)).toBe(0);
+    expect(await call(server.address)).toBe(0);
     await server.close();
   });
 });
@@ -113,10 +116,10 @@ describe("a TCP address", () => {
     const roots = readFileSync(caFile);
     const as = (one: { keyFile: string; certFile: string }) =>
       credentials.createSsl(roots, readFileSync(one.keyFile), readFileSync(one.certFile));
-    expect(await check(address, as(ours))).toBe(0);
-    expect(await check(address, as(strangers))).toBe(14);
-    expect(await check(address, credentials.createSsl(roots))).toBe(14);
-    expect(await check(address)).toBe(14);
+    expect(await call(address, as(ours))).toBe(0);
+    expect(await call(address, as(strangers))).toBe(14);
+    expect(await call(address, credentials.createSsl(roots))).toBe(14);
+    expect(await call(address)).toBe(14);
     await server.close();
   });
 });
@@ -124,18 +127,18 @@ describe("a TCP address", () => {
 describe("a server", () => {
   it("refuses a message over its limit and serves the next", async () => {
     const server = await start({ maxReceiveBytes: 10_000 });
-    expect(await check(server.address, undefined, 20_000)).toBe(8);
-    expect(await check(server.address)).toBe(0);
+    expect(await call(server.address, undefined, 20_000)).toBe(8);
+    expect(await call(server.address)).toBe(0);
     await server.close();
   });
 
   it("drains: running calls end in peace, new ones find nobody", async () => {
     let answer = (): void => undefined;
     const held = {
-      definition: authorizationService,
+      definition,
       implementation: {
-        Check(_call: unknown, reply: (error: null, value: object) => void) {
-          answer = () => reply(null, { status: { code: 7 } });
+        Echo(_call: unknown, reply: (error: null, value: Buffer) => void) {
+          answer = () => reply(null, Buffer.alloc(0));
           arrived();
         },
       },
@@ -145,10 +148,10 @@ describe("a server", () => {
     const here = new Promise<void>((resolve) => {
       arrived = resolve;
     });
-    const running = check(server.address);
+    const running = call(server.address);
     await here;
     const drained = server.drain();
-    expect(await check(server.address)).toBe(14);
+    expect(await call(server.address)).toBe(14);
     answer();
     expect(await running).toBe(0);
     for (const client of clients.splice(0)) client.close();
@@ -162,9 +165,9 @@ describe("a server", () => {
       arrived = resolve;
     });
     const server = await start({
-      services: [{ definition: authorizationService, implementation: { Check: () => arrived() } }],
+      services: [{ definition, implementation: { Echo: () => arrived() } }],
     });
-    const running = check(server.address);
+    const running = call(server.address);
     await here;
     await server.close();
     expect(await running).not.toBe(0);

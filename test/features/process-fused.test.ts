@@ -142,7 +142,13 @@ describe("an allowed call", () => {
       ["x-gatehouse-cluster", "driver|ns/a|uid-a", "OVERWRITE_IF_EXISTS_OR_ADD"],
       ["authorization", "Bearer the-drivers-own", "OVERWRITE_IF_EXISTS_OR_ADD"],
     ]);
-    expect(response?.header_mutation?.remove_headers).toEqual(["authentication", "x-note"]);
+    expect(response?.header_mutation?.remove_headers).toEqual([
+      "authentication",
+      "content-length",
+      "expect",
+      "trailer",
+      "x-note",
+    ]);
     expect(fromStruct(first?.dynamic_metadata)["gatehouse"]).toMatchObject({
       decision_id: "d-1",
       driver_uid: "uid-a",

@@ -1,46 +1,68 @@
 import { mkdtempSync, rmSync } from "node:fs";
+import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client, type ClientUnaryCall, credentials, type ServiceError } from "@grpc/grpc-js";
 import type { CheckRequest, Decision } from "../../src/decisions/decision.ts";
 import { createCheckHandler } from "../../src/edges/envoy/check.ts";
-import { authorizationService, codec, rpcStatus } from "../../src/edges/envoy/protos.ts";
-import type { CheckResponse } from "../../src/edges/envoy/protos-check.ts";
-import { startUnaryServer } from "../../src/edges/envoy/unary-server.ts";
+import { type CheckAnswer, type CheckCall, startCheckServer } from "../../src/edges/envoy/check-server.ts";
+import type { Facts } from "../../src/edges/envoy/facts.ts";
+import { codec, rpcStatus } from "../../src/edges/envoy/protos.ts";
 import { type Log, silentLog } from "../../src/kernel/log.ts";
+import { shownToRefused } from "../../src/snapshots/check-headers.ts";
+import { factsIn } from "./facts.ts";
 
-/** What Envoy would send about a call, as plain JSON of the protobuf message. */
-export type WireCheck = Readonly<Record<string, unknown>>;
+/** What Envoy asks about a call. */
+export interface WireCheck {
+  readonly path: string;
+  /** Values one character for each byte. */
+  readonly headers: Readonly<Record<string, string>>;
+}
 
-/** The attributes that Envoy sends about a Spark Connect call with those headers. */
+/** What Envoy asks about a Spark Connect call with those headers. */
 export function wireCheck(headers: Readonly<Record<string, string>>, method = "ExecutePlan"): WireCheck {
-  const path = `/spark.connect.SparkConnectService/${method}`;
   return {
-    attributes: {
-      source: { address: { socket_address: { address: "127.0.0.9", port_value: 40001 } } },
-      request: {
-        http: {
-          id: "1234567890",
-          method: "POST",
-          path,
-          host: "localhost:15003",
-          headers: { ":path": path, ":method": "POST", ":authority": "localhost:15003", ...headers },
-        },
-      },
+    path: `/spark.connect.SparkConnectService/${method}`,
+    headers: {
+      host: "localhost:15003",
+      "content-length": "0",
+      ...headers,
+      "x-gatehouse-source-address": "127.0.0.9",
+      "x-envoy-internal": "true",
+      "x-envoy-expected-rq-timeout-ms": "125000",
     },
   };
 }
 
+/** The headers of a question, duplicates joined. */
+export function headersOf(call: Pick<CheckCall, "rawHeaders"> | undefined): Record<string, string> {
+  const headers = Object.create(null) as Record<string, string>;
+  const raw = call?.rawHeaders ?? [];
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at] ?? "";
+    headers[name] = name in headers ? `${headers[name]},${raw[at + 1]}` : (raw[at + 1] ?? "");
+  }
+  return headers;
+}
+
+/** An answer in Envoy's eyes. */
+export interface ReadCheck {
+  readonly status: number;
+  /** All of them, lower-case names. A name that comes twice is an error. */
+  readonly headers: ReadonlyMap<string, string>;
+  /** What becomes of it in the metadata. */
+  readonly facts: Facts;
+}
+
 interface PendingCheck {
-  readonly answer: Promise<CheckResponse>;
+  readonly answer: Promise<ReadCheck>;
   cancel(): void;
 }
 
 export interface CheckEdge {
-  /** Sends that message, or those bytes, as a Check and resolves with the answer. @throws ServiceError */
-  check(request: WireCheck | Uint8Array): Promise<CheckResponse>;
+  /** Asks and resolves with the answer. @throws Error where there is none */
+  check(request: WireCheck): Promise<ReadCheck>;
   /** The same, to be given up. */
-  begin(request: WireCheck | Uint8Array): PendingCheck;
+  begin(request: WireCheck): PendingCheck;
   close(): Promise<void>;
 }
 
@@ -55,44 +77,50 @@ export async function startCheckEdge(
     log: options.log ?? silentLog,
     newId: options.newId ?? (() => "edge-1"),
   });
-  const server = await startUnaryServer({
-    address: `unix:${join(folder, "s", "check.sock")}`,
-    path: authorizationService.Check.path,
-    handle: handler,
-  });
-  const client = new Client(server.address, credentials.createInsecure());
-  const begin = (request: WireCheck | Uint8Array): PendingCheck => {
-    let call: ClientUnaryCall | undefined;
-    const answer = new Promise<CheckResponse>((resolve, reject) => {
-      call = client.makeUnaryRequest(
-        authorizationService.Check.path,
-        toBytes,
-        authorizationService.Check.responseDeserialize,
-        request,
-        { deadline: Date.now() + 20_000 },
-        (error: ServiceError | null, response) => {
-          if (error !== null) reject(error);
-          else if (response === undefined) reject(new Error("neither an answer nor an error"));
-          else resolve(response);
-        },
-      );
-    });
-    return { answer, cancel: () => call?.cancel() };
-  };
+  const server = await startCheckServer({ address: `unix:${join(folder, "s", "check.sock")}`, handler });
+  const begin = (request: WireCheck): PendingCheck => ask(server.address.slice("unix:".length), request);
   return {
     check: (request) => begin(request).answer,
     begin,
     async close() {
-      client.close();
       await server.close();
       rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
-const wireRequest = codec<object>("envoy.service.auth.v3.CheckRequest");
-const toBytes = (request: WireCheck | Uint8Array): Buffer =>
-  request instanceof Uint8Array ? Buffer.from(request) : wireRequest.encode(request);
+function ask(socketPath: string, { path, headers }: WireCheck): PendingCheck {
+  const asked = httpRequest({
+    socketPath,
+    path,
+    method: "POST",
+    headers,
+    setHost: false,
+    timeout: 20_000,
+    agent: false,
+  });
+  const answer = new Promise<ReadCheck>((resolve, reject) => {
+    asked.on("timeout", () => asked.destroy(new Error("no answer")));
+    asked.on("error", reject);
+    asked.on("response", (response) => {
+      response.resume();
+      response.on("end", () => resolve(readCheck({ status: response.statusCode ?? 0, headers: response.rawHeaders })));
+    });
+  });
+  asked.end();
+  return { answer, cancel: () => asked.destroy() };
+}
+
+/** @throws Error where a header comes twice */
+export function readCheck({ status, headers }: CheckAnswer): ReadCheck {
+  const byName = new Map<string, string>();
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = (headers[at] ?? "").toLowerCase();
+    if (byName.has(name)) throw new Error(`${name} comes twice`);
+    byName.set(name, headers[at + 1] ?? "");
+  }
+  return { status, headers: byName, facts: factsIn(byName) };
+}
 
 /** How a gRPC client reads a refusal: its status, decoded message and details. */
 export interface ReadDenial {
@@ -138,21 +166,11 @@ export function readDenialHeaders(headers: readonly { readonly name: string; rea
 }
 
 /** @throws Error unless the answer refuses the call beyond doubt */
-export function readDenial(response: CheckResponse): ReadDenial {
-  if ((response.status?.code ?? 0) === 0) throw new Error("status.code 0 lets the call through");
-  if (response.ok_response !== undefined) throw new Error("an ok_response in a refusal");
-  const denied = response.denied_response;
-  if (denied === undefined) throw new Error("no denied_response");
-  // Decoded, a code that Envoy knows is its name.
-  const http: unknown = denied.status.code;
-  if (typeof http !== "string" || http === "OK" || http === "Empty") throw new Error(`HTTP status ${String(http)}`);
-  if (denied.body !== undefined) throw new Error("a body would replace the message");
-  const read = readDenialHeaders(
-    (denied.headers ?? []).map(({ header, append_action }) => {
-      if (append_action !== "OVERWRITE_IF_EXISTS_OR_ADD") throw new Error(`${header.key} is not overwritten`);
-      return { name: header.key, value: header.value ?? "" };
-    }),
-  );
-  if (read.code !== response.status.code) throw new Error("the codes differ");
-  return read;
+export function readDenial({ status, headers }: ReadCheck): ReadDenial {
+  if (status < 400 || status >= 500) throw new Error(`status ${status} is no refusal that Envoy hands on`);
+  for (const name of ["x-gatehouse-cluster", "authorization"]) {
+    if (headers.has(name)) throw new Error(`${name} in a refusal`);
+  }
+  const shown = [...headers].filter(([name]) => shownToRefused.some((one) => one === name));
+  return readDenialHeaders(shown.map(([name, value]) => ({ name, value })));
 }

@@ -1,15 +1,15 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ServerDuplexStream, ServiceError } from "@grpc/grpc-js";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { ensureCertificates, rotateServerCertificate } from "../../deploy/local/certificates.ts";
 import type { Driver } from "../../src/drivers/driver.ts";
 import { createRegistry, type Registry } from "../../src/drivers/registry.ts";
 import { type Ads, createAds, createEnvoyCache } from "../../src/edges/envoy/ads.ts";
+import { type CheckAnswer, type CheckCall, startCheckServer } from "../../src/edges/envoy/check-server.ts";
 import { bootstrapOf } from "../../src/edges/envoy/encode-bootstrap.ts";
 import { processService } from "../../src/edges/envoy/process-codec.ts";
-import { accessLogService, authorizationService } from "../../src/edges/envoy/protos.ts";
-import type { CheckRequest, CheckResponse } from "../../src/edges/envoy/protos-check.ts";
+import { accessLogService } from "../../src/edges/envoy/protos.ts";
 import type { HttpAccessLogEntry, StreamAccessLogsMessage } from "../../src/edges/envoy/protos-log.ts";
 import type { ProcessingRequest, ProcessingResponse } from "../../src/edges/envoy/protos-process.ts";
 import { type ControlServer, startControlServer } from "../../src/edges/envoy/server.ts";
@@ -26,11 +26,11 @@ export interface EnvoyWorld {
   readonly registry: Registry;
   readonly metrics: CountingMetrics;
   readonly warnings: LogLine[];
-  readonly checks: CheckRequest[];
+  readonly checks: CheckCall[];
   readonly processed: ProcessingRequest[];
   readonly entries: HttpAccessLogEntry[];
   /** The answer to every check. */
-  decide: (request: CheckRequest) => CheckResponse | Promise<CheckResponse>;
+  decide: (call: CheckCall) => CheckAnswer | Promise<CheckAnswer>;
   /** What ext_proc does with each call; passes everything on at first. */
   process: (call: ProcessCall) => void;
   ads: Ads;
@@ -62,7 +62,7 @@ export async function startEnvoyWorld(inspection: SnapshotSettings["inspection"]
     key: new Secret(readFileSync(certificates.keyFile, "utf8")),
   });
   let adsServer: ControlServer | undefined;
-  let control: ControlServer | undefined;
+  let control: readonly ControlServer[] = [];
   const part = (): Pick<EnvoyWorld, "ads" | "publisher"> => {
     const cache = createEnvoyCache();
     const publisher = createPublisher({
@@ -84,7 +84,7 @@ export async function startEnvoyWorld(inspection: SnapshotSettings["inspection"]
     checks: [],
     processed: [],
     entries: [],
-    decide: () => ({ status: { code: 16 }, denied_response: { status: { code: 401 } } }),
+    decide: () => ({ status: 401, headers: [] }),
     process: (call) => pass(world, call),
     ...part(),
     bootstrap: bootstrapOf({
@@ -114,8 +114,8 @@ export async function startEnvoyWorld(inspection: SnapshotSettings["inspection"]
     },
     caFile: certificates.caFile,
     async stopControl() {
-      await control?.close();
-      control = undefined;
+      await Promise.all(control.map((server) => server.close()));
+      control = [];
     },
     async startControl() {
       control = await startScripted(world, socket);
@@ -135,7 +135,7 @@ function settingsFor(socket: (name: string) => string): SnapshotSettings {
   const endpoint = (name: string) => ({ address: socket(name), maxRequests: 1024 });
   return {
     listen: { host: "127.0.0.1", port: 0, minTls: "TLSv1.2" },
-    check: endpoint("control"),
+    check: endpoint("check"),
     process: endpoint("control"),
     accessLog: endpoint("control"),
     inspection: "separate",
@@ -145,17 +145,8 @@ function settingsFor(socket: (name: string) => string): SnapshotSettings {
   };
 }
 
-async function startScripted(world: EnvoyWorld, socket: (name: string) => string): Promise<ControlServer> {
+async function startScripted(world: EnvoyWorld, socket: (name: string) => string): Promise<ControlServer[]> {
   const services = [
-    {
-      definition: authorizationService,
-      implementation: {
-        Check(call: { request: CheckRequest }, answer: (error: ServiceError | null, value?: CheckResponse) => void) {
-          world.checks.push(call.request);
-          void Promise.resolve(world.decide(call.request)).then((value) => answer(null, value));
-        },
-      },
-    },
     { definition: processService, implementation: { Process: (call: ProcessCall) => world.process(call) } },
     {
       definition: accessLogService,
@@ -170,7 +161,17 @@ async function startScripted(world: EnvoyWorld, socket: (name: string) => string
       },
     },
   ];
-  return await startControlServer({ address: socket("control"), services });
+  const check = await startCheckServer({
+    address: socket("check"),
+    handler: {
+      async decide(call) {
+        world.checks.push(call);
+        return await world.decide(call);
+      },
+      refuse: () => ({ status: 500, headers: [] }),
+    },
+  });
+  return [check, await startControlServer({ address: socket("control"), services })];
 }
 
 export type ProcessCall = ServerDuplexStream<ProcessingRequest, ProcessingResponse>;

@@ -1,10 +1,9 @@
 import { Client, type ClientDuplexStream, credentials } from "@grpc/grpc-js";
-import { toStruct } from "../../src/edges/envoy/encode-struct.ts";
 import { externalProcessorService } from "../../src/edges/envoy/protos.ts";
 import type { ProcessingRequest, ProcessingResponse } from "../../src/edges/envoy/protos-process.ts";
+/** Envoy's side of ext_proc: one connection, one stream for each call. */ import { factStruct } from "./facts.ts";
 import { until } from "./until.ts";
 
-/** Envoy's side of ext_proc: one connection, one stream for each call. */
 export interface ProcessClient {
   open(): ProcessStream;
   close(): void;
@@ -50,7 +49,7 @@ function wrap(call: ClientDuplexStream<ProcessingRequest, ProcessingResponse>): 
   });
   return {
     headers(metadata, endOfStream = false) {
-      const filter_metadata = metadata ? { "envoy.filters.http.ext_authz": toStruct(metadata) } : {};
+      const filter_metadata = metadata ? { "envoy.filters.http.ext_authz": factStruct(metadata) } : {};
       call.write({
         request_headers: { headers: { headers: [] }, end_of_stream: endOfStream },
         metadata_context: { filter_metadata },

@@ -2,6 +2,8 @@ import type { handleClientStreamingCall, ServerReadableStream } from "@grpc/grpc
 import type { Log } from "../../kernel/log.ts";
 import type { Metrics } from "../../kernel/metrics.ts";
 import type { StreamReport } from "../../sessions/activity.ts";
+import { fromStruct } from "./encode-struct.ts";
+import { factsOf } from "./facts.ts";
 import type { HttpAccessLogEntry, StreamAccessLogsMessage } from "./protos-log.ts";
 
 export interface AccessLogHandlerDeps {
@@ -14,9 +16,6 @@ export interface AccessLogHandlerDeps {
 }
 
 type Call = ServerReadableStream<StreamAccessLogsMessage, object>;
-
-/** Where the decision is noted: by ext_authz, or by ext_proc where that decides too. A client can write to neither. */
-const namespaces = ["envoy.filters.http.ext_authz", "gatehouse"] as const;
 
 /**
  * The access log service. Envoy's workers open a stream each, with their first entry, and lose what they log while it is
@@ -74,15 +73,17 @@ export function reportOf(
   { common_properties: common }: HttpAccessLogEntry,
 ): Omit<StreamReport, "at"> | undefined {
   const noted = common?.metadata?.filter_metadata;
-  const decided = namespaces.map((name) => noted?.[name]?.fields).find((fields) => fields !== undefined);
-  const uid = decided?.["driver_uid"]?.stringValue;
-  const decisionId = decided?.["decision_id"]?.stringValue;
-  const cluster = decided?.["cluster"]?.stringValue;
+  // By ext_authz, or by ext_proc where that decides too. A client can write to neither.
+  const byAuthz = noted?.["envoy.filters.http.ext_authz"];
+  const decided: Readonly<Record<string, unknown>> =
+    byAuthz === undefined ? fromStruct(noted?.["gatehouse"]) : factsOf(byAuthz);
+  const text = (name: string): string => (typeof decided[name] === "string" ? decided[name] : "");
+  const [uid, decisionId, cluster] = [text("driver_uid"), text("decision_id"), text("cluster")];
   if (!uid || !decisionId || !cluster || !common?.stream_id) return undefined;
   return {
     uid,
     decisionId,
-    method: decided?.["method"]?.stringValue ?? "",
+    method: text("method"),
     // Stream ids are unique within one Envoy.
     streamKey: `${node}/${common.stream_id}`,
     kind: kindOf(common.access_log_type),

@@ -1,9 +1,9 @@
 import type { CheckRequest, Decision } from "../../decisions/decision.ts";
 import type { Log } from "../../kernel/log.ts";
-import { readCheck } from "./read-check.ts";
+import { sourceAddressHeader } from "../../snapshots/check-headers.ts";
+import type { CheckAnswer, CheckCall, CheckHandler } from "./check-server.ts";
 import { renderAllow } from "./render-allow.ts";
 import { renderDenial, renderDeny } from "./render-deny.ts";
-import type { UnaryCall, UnaryHandler } from "./unary-server.ts";
 
 export interface CheckHandlerDeps {
   /** Decides about one call; expected never to reject. */
@@ -13,30 +13,37 @@ export interface CheckHandlerDeps {
   newId(): string;
 }
 
-/**
- * ext_authz's `Check`. Answers every request explicitly: an empty answer would allow the call, so whatever goes wrong
- * here refuses it as INTERNAL.
- */
-export function createCheckHandler(deps: CheckHandlerDeps): UnaryHandler {
-  return async (message, call) => {
-    try {
-      const request = checkRequestOf(message, call);
+/** Decides about what ext_authz asks, and refuses as INTERNAL whatever goes wrong with that. */
+export function createCheckHandler(deps: CheckHandlerDeps): CheckHandler {
+  return {
+    async decide(call) {
+      const request = checkRequestOf(call);
       const decision = await deps.authorize(request);
       return decision.verdict === "allow" ? renderAllow(decision, request.headers) : renderDeny(decision);
-    } catch (thrown) {
-      return refusal(deps, thrown);
-    }
+    },
+    refuse: (thrown) => refusal(deps, thrown),
   };
 }
 
-/** Envoy's question in our terms. @throws when nothing can be decided about it */
-function checkRequestOf(message: Buffer, call: UnaryCall): CheckRequest {
-  const { id, path, host, headers, sourceAddress } = readCheck(message);
+/** What Envoy says of its own about the question. */
+const aboutQuestion = new Set(["content-length", "x-envoy-internal", "x-envoy-expected-rq-timeout-ms"]);
+
+/** Envoy's question in our terms. Duplicates of a header are joined with a comma. */
+function checkRequestOf(call: CheckCall): CheckRequest {
+  const headers = Object.create(null) as Record<string, string>;
+  let sourceAddress = "";
+  const raw = call.rawHeaders;
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = (raw[at] as string).toLowerCase();
+    const value = raw[at + 1] as string;
+    if (name === sourceAddressHeader) sourceAddress = value;
+    else if (!aboutQuestion.has(name)) headers[name] = name in headers ? `${headers[name]},${value}` : value;
+  }
   return {
-    requestId: headers["x-request-id"] ?? id,
+    requestId: headers["x-request-id"] ?? "",
     sourceAddress,
-    path: path === "" ? (headers[":path"] ?? "") : path,
-    host: host === "" ? (headers[":authority"] ?? headers["host"] ?? "") : host,
+    path: call.path,
+    host: headers["host"] ?? "",
     headers,
     get signal() {
       return call.signal;
@@ -44,7 +51,7 @@ function checkRequestOf(message: Buffer, call: UnaryCall): CheckRequest {
   };
 }
 
-function refusal(deps: CheckHandlerDeps, thrown: unknown): Uint8Array {
+function refusal(deps: CheckHandlerDeps, thrown: unknown): CheckAnswer {
   const decisionId = newIdOr(deps, "00000000-0000-0000-0000-000000000000");
   try {
     deps.log.error("a check could not be answered", { decision_id: decisionId, error: thrown });

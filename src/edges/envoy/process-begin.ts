@@ -1,5 +1,5 @@
 import type { Inspection } from "../../flows/inspect.ts";
-import { fromStruct } from "./encode-struct.ts";
+import { factsOf } from "./facts.ts";
 import type { CommonResponse, ProcessingRequest, ProcessingResponse } from "./protos-process.ts";
 
 /** A call whose headers were decided upon, and whose body is due. */
@@ -33,6 +33,6 @@ const authzNamespace = "envoy.filters.http.ext_authz";
 /** Where ext_authz has decided: its metadata says what. @throws GatewayError DECISION_MISSING where it does not */
 export function beginDecided(inspect: (metadata: Readonly<Record<string, unknown>>) => Inspection): Begin {
   return (message) => ({
-    inspection: inspect(fromStruct(message.metadata_context?.filter_metadata?.[authzNamespace])),
+    inspection: inspect(factsOf(message.metadata_context?.filter_metadata?.[authzNamespace])),
   });
 }

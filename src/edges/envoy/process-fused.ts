@@ -4,10 +4,9 @@ import type { Clock } from "../../kernel/clock.ts";
 import { within } from "../../kernel/within.ts";
 import type { Begin, Begun, ProcessStream, Refused } from "./process-begin.ts";
 import type { CommonResponse, ProcessingRequest } from "./protos-process.ts";
-import { allowedCheck } from "./render-allow.ts";
+import { type AllowedCheck, allowedCheck } from "./render-allow.ts";
 import { denialOf, httpStatusForEnvoy } from "./render-deny.ts";
 import { renderImmediate } from "./render-immediate.ts";
-import type { AllowedCheck } from "./write-check.ts";
 
 export interface FusedDeps {
   readonly clock: Clock;

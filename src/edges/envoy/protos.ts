@@ -4,7 +4,6 @@ import { fileURLToPath } from "node:url";
 import type { MethodDefinition } from "@grpc/grpc-js";
 import { fromJSON } from "@grpc/proto-loader";
 import protobuf from "protobufjs";
-import type { CheckRequest, CheckResponse } from "./protos-check.ts";
 import type { RpcStatus } from "./protos-common.ts";
 import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "./protos-discovery.ts";
 import type { StreamAccessLogsMessage } from "./protos-log.ts";
@@ -75,11 +74,6 @@ function method<Request extends object, Response extends object>(
   if (found === undefined) throw new Error(`protos/ has no method ${serviceName}/${name}`);
   return found as unknown as MethodDefinition<Request, Response>;
 }
-
-/** `envoy.service.auth.v3.Authorization`: ext_authz. */
-export const authorizationService = {
-  Check: method<CheckRequest, CheckResponse>("envoy.service.auth.v3.Authorization", "Check"),
-};
 
 /** `envoy.service.ext_proc.v3.ExternalProcessor`: ext_proc. */
 export const externalProcessorService = {

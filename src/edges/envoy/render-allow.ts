@@ -1,19 +1,39 @@
 import type { Allowed } from "../../decisions/decision.ts";
 import { ownerId } from "../../identity/principal.ts";
 import { displayKey } from "../../sessions/session-key.ts";
-import { type AllowedCheck, writeAllowed } from "./write-check.ts";
+import { decisionIdHeader, removedForDriverHeader } from "../../snapshots/check-headers.ts";
+import type { CheckAnswer } from "./check-server.ts";
+import { type Facts, factHeaders } from "./facts.ts";
 
-/**
- * The answer to Envoy that lets the call through to its driver: the cluster, the driver's own credential instead of the
- * caller's, and nothing else of what the caller sent beyond the allow-list. The route goes without inspection only where
- * the metadata's `inspect` is false.
- * @param requestHeaders the call's headers as Envoy reported them, lower-case names
- */
-export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<string, string>>): Uint8Array {
-  return writeAllowed(allowedCheck(decision, requestHeaders));
+/** What an answer that lets a call through is made of. */
+export interface AllowedCheck {
+  /** Set for the driver, whatever the caller sent of that name. */
+  readonly headers: readonly Header[];
+  readonly headersToRemove: readonly string[];
+  /** Becomes dynamic metadata of the filter that asked. */
+  readonly metadata: Facts;
 }
 
-/** The same in words, for the filter that decides and inspects. */
+type Header = readonly [name: string, value: string];
+
+/**
+ * The answer to ext_authz that lets the call through to its driver.
+ * @param requestHeaders see `allowedCheck`
+ */
+export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<string, string>>): CheckAnswer {
+  const { headers, headersToRemove, metadata } = allowedCheck(decision, requestHeaders);
+  const told: string[] = [];
+  for (const [name, value] of headers) told.push(name, value);
+  told.push(removedForDriverHeader, headersToRemove.join(","), decisionIdHeader, decision.id);
+  told.push(...factHeaders(metadata), "content-length", "0");
+  return { status: 200, headers: told };
+}
+
+/**
+ * What lets the call through to its driver: the cluster, the driver's own credential instead of the caller's, and nothing else
+ * of what the caller sent beyond the allow-list. The route goes without inspection only where the metadata's `inspect` is false.
+ * @param requestHeaders the call's headers as Envoy reported them, lower-case names
+ */
 export function allowedCheck(decision: Allowed, requestHeaders: Readonly<Record<string, string>>): AllowedCheck {
   const { driver, cluster, inspect } = decision.route;
   const token = driver.token?.reveal();
@@ -23,7 +43,6 @@ export function allowedCheck(decision: Allowed, requestHeaders: Readonly<Record<
       ...(token === undefined ? [] : [["authorization", `Bearer ${token}`] as const]),
     ],
     headersToRemove: removals(requestHeaders, token !== undefined),
-    responseHeaders: [["x-gatehouse-decision-id", decision.id]],
     metadata: {
       decision_id: decision.id,
       user_id: ownerId(decision.principal),
@@ -45,13 +64,16 @@ const clusterHeader = "x-gatehouse-cluster";
  * where the caller sent one of that name.
  */
 function removals(requestHeaders: Readonly<Record<string, string>>, authorized: boolean): string[] {
-  const names = authorized ? ["authentication"] : ["authorization", "authentication"];
+  const names = authorized ? [...alwaysRemoved] : [...alwaysRemoved, "authorization"];
   for (const name in requestHeaders) {
-    if (name === "authorization" || name === "authentication" || name === clusterHeader) continue;
+    if (name === "authorization" || name === clusterHeader || alwaysRemoved.includes(name)) continue;
     if (!passes(name, requestHeaders[name])) names.push(name);
   }
   return names;
 }
+
+/** The last three are nothing that ext_authz asks about. */
+const alwaysRemoved: readonly string[] = ["authentication", "content-length", "expect", "trailer"];
 
 const passed = new Set(["content-type", "te", "user-agent", "host"]);
 

@@ -1,8 +1,9 @@
 import type { Denied } from "../../decisions/decision.ts";
 import { reasons } from "../../kernel/reasons.ts";
 import { displayKey } from "../../sessions/session-key.ts";
+import type { CheckAnswer } from "./check-server.ts";
+import { type Facts, factHeaders } from "./facts.ts";
 import { denialStatus, type GrpcDenial, grpcDenialHeaders } from "./render-denial.ts";
-import { writeDenied } from "./write-check.ts";
 
 /** What a client is told about a decision against it. */
 export function denialOf(decision: Denied): GrpcDenial {
@@ -17,8 +18,8 @@ export function denialOf(decision: Denied): GrpcDenial {
   };
 }
 
-/** The answer to Envoy that refuses the call; its dynamic metadata lets the access log say why. */
-export function renderDeny(decision: Denied): Uint8Array {
+/** The answer to ext_authz that refuses the call; its dynamic metadata lets the access log say why. */
+export function renderDeny(decision: Denied): CheckAnswer {
   return renderDenial(denialOf(decision), {
     request_id: decision.requestId,
     method: decision.method,
@@ -26,13 +27,18 @@ export function renderDeny(decision: Denied): Uint8Array {
 }
 
 /** The same for a refusal that no decision was made about. */
-export function renderDenial(denial: GrpcDenial, facts: Readonly<Record<string, string>>): Uint8Array {
-  return writeDenied({
-    code: denialStatus(denial.reason),
-    httpStatus: httpStatusForEnvoy(denial),
-    headers: grpcDenialHeaders(denial).map(({ name, value }) => [name, value]),
-    metadata: { ...facts, decision_id: denial.decisionId, reason: denial.reason },
-  });
+export function renderDenial(denial: GrpcDenial, facts: Facts): CheckAnswer {
+  const told: string[] = [];
+  for (const { name, value } of grpcDenialHeaders(denial)) told.push(name, value);
+  told.push(...factHeaders({ ...facts, decision_id: denial.decisionId, reason: denial.reason }), "content-length", "0");
+  return { status: refusingStatus(denial), headers: told };
+}
+
+/** Envoy would take 5xx for a failure of ours and tell the client nothing of what we say. */
+function refusingStatus(denial: GrpcDenial): number {
+  const status = httpStatusForEnvoy(denial);
+  if (status < 500) return status;
+  return denial.retryAfterMs === undefined ? 403 : 429;
 }
 
 /** gRPC callers always get HTTP 200; this is for the others. Envoy refuses codes that its enumeration lacks (499). */

@@ -1,0 +1,154 @@
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { Socket } from "node:net";
+import { healthCheck } from "../../snapshots/check-headers.ts";
+import { type ControlTlsFiles, listen, refuseOpenAddress } from "./listen.ts";
+import type { ControlServer } from "./server.ts";
+
+/** One question of ext_authz. */
+export interface CheckCall {
+  /** The call's path with its query, as the client sent it. */
+  readonly path: string;
+  /** Names and values in turn, as they came; values one character for each byte. */
+  readonly rawHeaders: readonly string[];
+  /** Aborted when Envoy gives up. Made when first asked for: most calls are over before anybody could. */
+  readonly signal: AbortSignal;
+}
+
+/** What Envoy is told: 200 lets the call through, every other status refuses it, and 5xx is taken for a failure of ours. */
+export interface CheckAnswer {
+  readonly status: number;
+  /** Names and values in turn; values one character for each byte, visible ones and spaces only. */
+  readonly headers: readonly string[];
+}
+
+export interface CheckHandler {
+  decide(call: CheckCall): Promise<CheckAnswer>;
+  /** The answer where that was thrown, by `decide` or because its answer cannot be written. What this throws becomes a 500. */
+  refuse(thrown: unknown): CheckAnswer;
+}
+
+export interface CheckServerOptions {
+  /** See `ControlServerOptions.address`. */
+  readonly address: string;
+  readonly tls?: ControlTlsFiles;
+  readonly handler: CheckHandler;
+}
+
+/** Above what Envoy takes from clients (`listen.max_request_headers_kb`, at most 8 MiB), names of its own included. */
+const maxHeaderBytes = 9 * 1024 * 1024;
+
+/**
+ * Answers ext_authz over HTTP/1.1, on the platform's own server: a question is a request without a body, the answer is its
+ * response. For Envoys of our own installation.
+ * @throws Error when the address cannot be used: the message says why
+ */
+export async function startCheckServer(options: CheckServerOptions): Promise<ControlServer> {
+  const running = { calls: 0, draining: false, quiet: (): void => undefined };
+  const server = httpServer(options);
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    running.calls += 1;
+    if (running.draining) response.shouldKeepAlive = false;
+    void serve(options.handler, request, response).finally(() => {
+      running.calls -= 1;
+      if (running.calls === 0) running.quiet();
+    });
+  });
+  const connections = new Set<Socket>();
+  const listening = await listen(options.address, (socket) => {
+    socket.setNoDelay(true);
+    connections.add(socket);
+    socket.once("close", () => connections.delete(socket));
+    server.emit("connection", socket);
+  });
+  return {
+    address: listening.address,
+    async drain() {
+      const ended = listening.end();
+      running.draining = true;
+      if (running.calls > 0) await new Promise<void>((resolve) => Object.assign(running, { quiet: resolve }));
+      for (const socket of connections) socket.end();
+      await ended;
+    },
+    async close() {
+      const ended = listening.end();
+      for (const socket of connections) socket.destroy();
+      await ended;
+    },
+  };
+}
+
+function httpServer({ address, tls }: CheckServerOptions): Server {
+  // Only Envoy closes an idle connection: what it sends on one that we have just closed would be lost.
+  const settings = { keepAliveTimeout: 0, maxHeaderSize: maxHeaderBytes };
+  if (tls === undefined) {
+    refuseOpenAddress(address);
+    return createServer(settings);
+  }
+  return createTlsServer({
+    ...settings,
+    ALPNProtocols: ["http/1.1"],
+    minVersion: "TLSv1.2",
+    requestCert: true,
+    rejectUnauthorized: true,
+    cert: readFileSync(tls.certFile),
+    key: readFileSync(tls.keyFile),
+    ca: readFileSync(tls.caFile),
+  });
+}
+
+async function serve(handler: CheckHandler, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  response.sendDate = false;
+  // The headers are looked at only where it may be: Node makes their object when first asked for it.
+  if (request.method === "GET" && request.url === "/" && request.headers[healthCheck.header] !== undefined) {
+    response.writeHead(healthCheck.status).end();
+    return;
+  }
+  try {
+    write(response, await handler.decide(new Call(request, response)));
+  } catch (thrown) {
+    if (response.headersSent) return;
+    try {
+      write(response, handler.refuse(thrown));
+    } catch {
+      write(response, { status: 500, headers: ["content-length", "0"] });
+    }
+  }
+}
+
+/** @throws Error where it is no answer that can be written; nothing is, then */
+function write(response: ServerResponse, { status, headers }: CheckAnswer): void {
+  response.writeHead(status, headers as string[]).end();
+}
+
+class Call implements CheckCall {
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  #aborter: AbortController | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.#request = request;
+    this.#response = response;
+  }
+
+  get path(): string {
+    return this.#request.url ?? "";
+  }
+
+  get rawHeaders(): readonly string[] {
+    return this.#request.rawHeaders;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#aborter !== undefined) return this.#aborter.signal;
+    const aborter = new AbortController();
+    this.#aborter = aborter;
+    const response = this.#response;
+    if (response.destroyed) aborter.abort();
+    response.once("close", () => {
+      if (!response.writableEnded) aborter.abort();
+    });
+    return aborter.signal;
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * The headers that ext_authz and Gatehouse's Check speak to each other in. Envoy takes from an answer what is named here and
+ * nothing else.
+ */
+
+/** In a question: the client's address without port. Envoy writes it; a client's own of that name is gone before. */
+export const sourceAddressHeader = "x-gatehouse-source-address";
+
+/**
+ * In a question that is none: Envoy asks whether anybody answers, and this is the answer. As the answer to a question it would
+ * refuse: only 200 lets a call through.
+ */
+export const healthCheck = { header: "x-gatehouse-health-check", status: 204 } as const;
+
+/** In an allow: set for the driver. */
+export const setForDriver = ["x-gatehouse-cluster", "authorization"] as const;
+
+/** In an allow: names that the driver must not see, with commas between them. Envoy's own name for it. */
+export const removedForDriverHeader = "x-envoy-auth-headers-to-remove";
+
+export const decisionIdHeader = "x-gatehouse-decision-id";
+
+/** In a refusal: what the client gets. */
+export const shownToRefused = ["grpc-status", "grpc-message", "grpc-status-details-bin", decisionIdHeader] as const;
+
+/**
+ * In every answer; each becomes a text in ext_authz's dynamic metadata, under its own name. The routes look at `inspect`, which is
+ * "true" or "false"; all other facts of a decision are one header, because each costs Envoy as much as the next.
+ */
+export const metadataHeaders = ["inspect", "facts"] as const;
+
+/**
+ * Never asked about, because they would say something about the question itself instead of the call: how long its body is, what
+ * the connection is to become. HTTP/2 has half of them no more. `host`: the call's own comes from `:authority`.
+ */
+export const neverAsked = [
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+] as const;
