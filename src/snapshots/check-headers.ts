@@ -18,16 +18,19 @@ export const setForDriver = ["x-gatehouse-cluster", "authorization"] as const;
 /** In an allow: names that the driver must not see, with commas between them. Envoy's own name for it. */
 export const removedForDriverHeader = "x-envoy-auth-headers-to-remove";
 
-export const decisionIdHeader = "x-gatehouse-decision-id";
-
 /** In a refusal: what the client gets. */
-export const shownToRefused = ["grpc-status", "grpc-message", "grpc-status-details-bin", decisionIdHeader] as const;
+export const shownToRefused = [
+  "grpc-status",
+  "grpc-message",
+  "grpc-status-details-bin",
+  "x-gatehouse-decision-id",
+] as const;
 
 /**
  * In every answer; each becomes a text in ext_authz's dynamic metadata, under its own name. The routes look at `inspect`, which is
- * "true" or "false"; all other facts of a decision are one header, because each costs Envoy as much as the next.
+ * "true" or "false", and `decision_id`; all other facts of a decision are one header, because each costs Envoy as much as the next.
  */
-export const metadataHeaders = ["inspect", "facts"] as const;
+export const metadataHeaders = ["inspect", "decision_id", "facts"] as const;
 
 /**
  * Never asked about, because they would say something about the question itself instead of the call: how long its body is, what

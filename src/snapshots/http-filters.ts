@@ -1,11 +1,4 @@
-import {
-  decisionIdHeader,
-  metadataHeaders,
-  neverAsked,
-  setForDriver,
-  shownToRefused,
-  sourceAddressHeader,
-} from "./check-headers.ts";
+import { metadataHeaders, neverAsked, setForDriver, shownToRefused, sourceAddressHeader } from "./check-headers.ts";
 import { any, duration, wrapped } from "./messages.ts";
 import type { Message } from "./resource.ts";
 import type { SnapshotSettings } from "./settings.ts";
@@ -50,7 +43,6 @@ function decide(settings: SnapshotSettings): Message {
       authorization_response: {
         allowed_upstream_headers: named(setForDriver),
         allowed_client_headers: named(shownToRefused),
-        allowed_client_headers_on_success: named([decisionIdHeader]),
         dynamic_metadata_from_headers: named(metadataHeaders),
       },
     },

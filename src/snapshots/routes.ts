@@ -39,16 +39,19 @@ export function routeConfiguration(mode: SnapshotSettings["inspection"]): Messag
         ],
       },
     ],
-    ...(fused ? { response_headers_to_add: [decisionId] } : {}),
+    response_headers_to_add: [decisionId(fused ? "gatehouse" : "envoy.filters.http.ext_authz")],
     request_headers_to_remove: removedBeforeDriver,
   };
 }
 
-/** ext_proc cannot add to an answer that it does not see: the id goes by way of the metadata that it sets. */
-const decisionId: Message = {
-  header: { key: "x-gatehouse-decision-id", value: "%DYNAMIC_METADATA(gatehouse:decision_id)%" },
+/**
+ * From the metadata: ext_proc cannot add to an answer that it does not see, and what ext_authz adds would stand beside what ext_proc
+ * says in a refusal.
+ */
+const decisionId = (namespace: string): Message => ({
+  header: { key: "x-gatehouse-decision-id", value: `%DYNAMIC_METADATA(${namespace}:decision_id)%` },
   append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
-};
+});
 
 function inspected(name: string, path: string): Message {
   return { name, match: { path }, route: toDriver };

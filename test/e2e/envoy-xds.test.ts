@@ -32,7 +32,6 @@ function to(app: string, inspect = true, uid = `uid-${app}`): () => CheckAnswer 
     "x-gatehouse-cluster": cluster,
     authorization: "Bearer the-drivers",
     "x-envoy-auth-headers-to-remove": "x-spark-session-id,x-request-id",
-    "x-gatehouse-decision-id": "decision-1",
     "x-unknown": "nothing that Envoy takes over",
   };
   const facts = factHeaders({ decision_id: "decision-1", inspect, cluster });

@@ -51,7 +51,6 @@ describe("an allowed call", () => {
       "x-gatehouse-cluster": "driver|sjns-data-dev/etl|uid-1",
       authorization: "Bearer driver-token-of-etl",
     });
-    expect(response.headers.get("x-gatehouse-decision-id")).toBe("decision-1");
     expect(response.facts).toEqual({
       decision_id: "decision-1",
       user_id: "alice-sub@dev",

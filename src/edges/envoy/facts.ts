@@ -9,10 +9,14 @@ export type Facts = Readonly<Record<string, string | boolean>>;
  * is percent-encoded.
  * @throws URIError where one is no well-formed text
  */
-export function factHeaders({ inspect, ...facts }: Facts): string[] {
+export function factHeaders({ inspect, decision_id: decisionId, ...facts }: Facts): string[] {
+  const headers: string[] = [];
+  if (inspect !== undefined) headers.push("inspect", String(inspect));
+  if (decisionId !== undefined) headers.push("decision_id", encoded(String(decisionId)));
   let text = "";
   for (const name in facts) text += `${text === "" ? "" : "&"}${name}=${encoded(String(facts[name]))}`;
-  return inspect === undefined ? ["facts", text] : ["inspect", String(inspect), "facts", text];
+  headers.push("facts", text);
+  return headers;
 }
 
 /** Plain, and nothing that means something in the header: "%", "&". */
@@ -28,6 +32,8 @@ export function factsOf(metadata: Struct | undefined): Facts {
     const at = pair.indexOf("=");
     if (at > 0) facts[pair.slice(0, at)] = decodeURIComponent(pair.slice(at + 1));
   }
+  const decisionId = metadata?.fields["decision_id"]?.stringValue;
+  if (decisionId !== undefined) facts["decision_id"] = decodeURIComponent(decisionId);
   const inspect = metadata?.fields["inspect"]?.stringValue;
   if (inspect === "true" || inspect === "false") facts["inspect"] = inspect === "true";
   return facts;

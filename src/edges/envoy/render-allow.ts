@@ -1,7 +1,7 @@
 import type { Allowed } from "../../decisions/decision.ts";
 import { ownerId } from "../../identity/principal.ts";
 import { displayKey } from "../../sessions/session-key.ts";
-import { decisionIdHeader, removedForDriverHeader } from "../../snapshots/check-headers.ts";
+import { removedForDriverHeader } from "../../snapshots/check-headers.ts";
 import type { CheckAnswer } from "./check-server.ts";
 import { type Facts, factHeaders } from "./facts.ts";
 
@@ -24,8 +24,7 @@ export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<s
   const { headers, headersToRemove, metadata } = allowedCheck(decision, requestHeaders);
   const told: string[] = [];
   for (const [name, value] of headers) told.push(name, value);
-  told.push(removedForDriverHeader, headersToRemove.join(","), decisionIdHeader, decision.id);
-  told.push(...factHeaders(metadata), "content-length", "0");
+  told.push(removedForDriverHeader, headersToRemove.join(","), ...factHeaders(metadata), "content-length", "0");
   return { status: 200, headers: told };
 }
 
