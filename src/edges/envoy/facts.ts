@@ -9,13 +9,15 @@ export type Facts = Readonly<Record<string, string | boolean>>;
  * is percent-encoded.
  * @throws URIError where one is no well-formed text
  */
-export function factHeaders({ inspect, decision_id: decisionId, ...facts }: Facts): string[] {
+export function factHeaders(facts: Facts): string[] {
   const headers: string[] = [];
-  if (inspect !== undefined) headers.push("inspect", String(inspect));
-  if (decisionId !== undefined) headers.push("decision_id", encoded(String(decisionId)));
-  let text = "";
-  for (const name in facts) text += `${text === "" ? "" : "&"}${name}=${encoded(String(facts[name]))}`;
-  headers.push("facts", text);
+  let others = "";
+  for (const name in facts) {
+    const text = encoded(String(facts[name]));
+    if (name === "inspect" || name === "decision_id") headers.push(name, text);
+    else others += `${others === "" ? "" : "&"}${name}=${text}`;
+  }
+  headers.push("facts", others);
   return headers;
 }
 
@@ -28,13 +30,15 @@ const encoded = (text: string): string => (/^[!-$'-~]*$/.test(text) ? text : enc
  */
 export function factsOf(metadata: Struct | undefined): Facts {
   const facts = Object.create(null) as Record<string, string | boolean>;
-  for (const pair of (metadata?.fields["facts"]?.stringValue ?? "").split("&")) {
+  const { decision_id: decisionId, facts: others, inspect } = metadata?.fields ?? {};
+  for (const pair of (others?.stringValue ?? "").split("&")) {
     const at = pair.indexOf("=");
-    if (at > 0) facts[pair.slice(0, at)] = decodeURIComponent(pair.slice(at + 1));
+    if (at > 0) facts[pair.slice(0, at)] = decoded(pair.slice(at + 1));
   }
-  const decisionId = metadata?.fields["decision_id"]?.stringValue;
-  if (decisionId !== undefined) facts["decision_id"] = decodeURIComponent(decisionId);
-  const inspect = metadata?.fields["inspect"]?.stringValue;
-  if (inspect === "true" || inspect === "false") facts["inspect"] = inspect === "true";
+  if (decisionId?.stringValue !== undefined) facts["decision_id"] = decoded(decisionId.stringValue);
+  const told = inspect?.stringValue;
+  if (told === "true" || told === "false") facts["inspect"] = told === "true";
   return facts;
 }
+
+const decoded = (text: string): string => (text.includes("%") ? decodeURIComponent(text) : text);

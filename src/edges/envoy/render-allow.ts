@@ -22,9 +22,9 @@ type Header = readonly [name: string, value: string];
  */
 export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<string, string>>): CheckAnswer {
   const { headers, headersToRemove, metadata } = allowedCheck(decision, requestHeaders);
-  const told: string[] = [];
+  const told = factHeaders(metadata);
   for (const [name, value] of headers) told.push(name, value);
-  told.push(removedForDriverHeader, headersToRemove.join(","), ...factHeaders(metadata), "content-length", "0");
+  told.push(removedForDriverHeader, headersToRemove.join(","), "content-length", "0");
   return { status: 200, headers: told };
 }
 
