@@ -74,7 +74,8 @@ function open(session: ClientHttp2Session, { path, method, authority, headers, b
   return stream;
 }
 
-async function answerOf(stream: ClientHttp2Stream): Promise<KnockAnswer> {
+/** Waits for the end of that stream. */
+export async function answerOf(stream: ClientHttp2Stream): Promise<KnockAnswer> {
   const fields: Record<string, string> = {};
   const take = (headers: object): void => {
     for (const [name, value] of Object.entries(headers)) fields[name] = String(value);
