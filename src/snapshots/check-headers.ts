@@ -7,10 +7,10 @@
 export const sourceAddressHeader = "x-gatehouse-source-address";
 
 /**
- * In a question that is none: Envoy asks whether anybody answers, and this is the answer. As the answer to a question it would
- * refuse: only 200 lets a call through.
+ * A question that waits is answered with this status after each turn, upon which Envoy asks again. One that gets no answer at all
+ * within `limitMs` fails: Gatehouse hangs, or is gone without a word. Every other 5xx is a failure, too.
  */
-export const healthCheck = { header: "x-gatehouse-health-check", status: 204 } as const;
+export const checkTurns = { turnMs: 3000, limitMs: 7000, againStatus: 503 } as const;
 
 /** In an allow: set for the driver. */
 export const setForDriver = ["x-gatehouse-cluster", "authorization"] as const;
@@ -35,10 +35,14 @@ export const metadataHeaders = ["inspect", "decision_id", "facts"] as const;
 /**
  * Never asked about, because they would say something about the question itself instead of the call: how long its body is, what
  * the connection is to become. HTTP/2 has half of them no more. `host`: the call's own comes from `:authority`.
+ *
+ * `content-type` above all: Envoy takes a question with that of gRPC for a gRPC call of its own, answers it itself in gRPC's way where
+ * Gatehouse does not (no connection, too late), and that has HTTP status 200, which lets the call through.
  */
 export const neverAsked = [
   "connection",
   "content-length",
+  "content-type",
   "expect",
   "host",
   "keep-alive",

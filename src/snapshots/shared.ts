@@ -1,4 +1,3 @@
-import { healthCheck } from "./check-headers.ts";
 import { any, duration, wrapped } from "./messages.ts";
 import type { Message } from "./resource.ts";
 import type { ClientTlsFiles, ControlEndpoint } from "./settings.ts";
@@ -49,35 +48,19 @@ export function controlCluster(name: string, endpoint: ControlEndpoint): Message
 
 /**
  * The one of our servers that speaks HTTP/1.1: a connection for each call under way, which only Envoy closes when it is idle. There
- * is no PING; asking for its health every 4 s finds a hung Gatehouse as soon.
+ * is no PING, but each question has its own limit of time.
  */
 export function checkCluster(name: string, endpoint: ControlEndpoint): Message {
   return {
     ...ourServer(name, endpoint, "http/1.1"),
-    circuit_breakers: circuitBreakers(endpoint.maxRequests, endpoint.maxRequests),
+    circuit_breakers: circuitBreakers(endpoint.maxRequests, {
+      connections: endpoint.maxRequests,
+      retries: endpoint.maxRequests,
+    }),
     typed_extension_protocol_options: protocol({
       common_http_protocol_options: { idle_timeout: duration(60_000) },
       explicit_http_config: { http_protocol_options: {} },
     }),
-    health_checks: [
-      {
-        timeout: duration(3000),
-        interval: duration(4000),
-        no_traffic_interval: duration(4000),
-        // Soon well again.
-        unhealthy_interval: duration(250),
-        unhealthy_threshold: wrapped(1),
-        healthy_threshold: wrapped(1),
-        http_health_check: {
-          path: "/",
-          request_headers_to_add: [{ header: { key: healthCheck.header, value: "1" } }],
-          expected_statuses: [{ start: healthCheck.status, end: healthCheck.status + 1 }],
-        },
-      },
-    ],
-    // Calls that wait for the hung one fail with it, and no further one waits.
-    close_connections_on_host_health_failure: true,
-    common_lb_config: { healthy_panic_threshold: { value: 0 } },
   };
 }
 
@@ -94,16 +77,16 @@ function ourServer(name: string, endpoint: ControlEndpoint, protocolName: "h2" |
   };
 }
 
-/** Both limits of concurrent calls; retries are the client's business. */
-export function circuitBreakers(maxRequests: number, maxConnections = 1024): Message {
+/** Both limits of concurrent calls; retries are the client's business, but for Check's turns. */
+export function circuitBreakers(maxRequests: number, { connections = 1024, retries = 0 } = {}): Message {
   return {
     thresholds: [
       {
         priority: "DEFAULT",
-        max_connections: wrapped(maxConnections),
+        max_connections: wrapped(connections),
         max_pending_requests: wrapped(maxRequests),
         max_requests: wrapped(maxRequests),
-        max_retries: wrapped(0),
+        max_retries: wrapped(retries),
       },
     ],
   };

@@ -98,7 +98,7 @@ async function startAll(kernel: Kernel, parts: ControlParts, servers: Servers): 
 
 async function startServices(kernel: Kernel, { life, door }: ControlParts, listen: Listen): Promise<ControlAddresses> {
   const { clock, config, log } = kernel;
-  const check = createCheckHandler({ authorize: (request) => door.authorize(request), log, newId: randomUUID });
+  const check = createCheckHandler({ authorize: (request) => door.authorize(request), clock, log, newId: randomUUID });
   const Process = createProcessHandler({
     begin:
       config.inspection.mode === "fused"

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createCheckHandler } from "../../src/edges/envoy/check.ts";
 import { createAuthorize } from "../../src/flows/authorize.ts";
+import { systemClock } from "../../src/kernel/clock.ts";
 import { silentLog } from "../../src/kernel/log.ts";
 import { Secret } from "../../src/kernel/secret.ts";
 import { neverAsked } from "../../src/snapshots/check-headers.ts";
@@ -32,7 +33,12 @@ beforeAll(async () => {
   const hers = driverOf(alice, { address: await startDriver(), token: new Secret("the-drivers-own") });
   const registry = { synced: true, byKey: () => hers, isEnding: () => false };
   const { deps } = depsWith({ registry, clusterName: driverClusterName, newId: randomUUID });
-  const handler = createCheckHandler({ authorize: createAuthorize(deps), log: silentLog, newId: randomUUID });
+  const handler = createCheckHandler({
+    authorize: createAuthorize(deps),
+    clock: systemClock,
+    log: silentLog,
+    newId: randomUUID,
+  });
   world.decide = async (asked) => await handler.decide(asked).catch((error: unknown) => handler.refuse(error));
   envoy = await startEnvoy({ envoy: (await testTools()).envoy, bootstrap: world.bootstrap, folder: world.folder });
   await world.startAds();

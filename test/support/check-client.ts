@@ -7,6 +7,7 @@ import { createCheckHandler } from "../../src/edges/envoy/check.ts";
 import { type CheckAnswer, type CheckCall, startCheckServer } from "../../src/edges/envoy/check-server.ts";
 import type { Facts } from "../../src/edges/envoy/facts.ts";
 import { codec, rpcStatus } from "../../src/edges/envoy/protos.ts";
+import { systemClock } from "../../src/kernel/clock.ts";
 import { type Log, silentLog } from "../../src/kernel/log.ts";
 import { shownToRefused } from "../../src/snapshots/check-headers.ts";
 import { factsIn } from "./facts.ts";
@@ -73,6 +74,7 @@ export async function startCheckEdge(
 ): Promise<CheckEdge> {
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-check-"));
   const handler = createCheckHandler({
+    clock: systemClock,
     authorize,
     log: options.log ?? silentLog,
     newId: options.newId ?? (() => "edge-1"),

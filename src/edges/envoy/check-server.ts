@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
-import { healthCheck } from "../../snapshots/check-headers.ts";
 import { type ControlTlsFiles, listen, refuseOpenAddress } from "./listen.ts";
 import type { ControlServer } from "./server.ts";
 
@@ -16,7 +15,7 @@ export interface CheckCall {
   readonly signal: AbortSignal;
 }
 
-/** What Envoy is told: 200 lets the call through, every other status refuses it, and 5xx is taken for a failure of ours. */
+/** What Envoy is told: 200 lets the call through, every other status refuses it, and 5xx is taken for a failure of ours, except "ask again" (see `checkTurns`). */
 export interface CheckAnswer {
   readonly status: number;
   /** Names and values in turn; values one character for each byte, visible ones and spaces only. */
@@ -36,8 +35,8 @@ export interface CheckServerOptions {
   readonly handler: CheckHandler;
 }
 
-/** Above what Envoy takes from clients (`listen.max_request_headers_kb`, at most 8 MiB), names of its own included. */
-const maxHeaderBytes = 9 * 1024 * 1024;
+/** Twice what Envoy takes from clients: it adds a few of its own. */
+const maxHeaderBytes = 128 * 1024;
 
 /**
  * Answers ext_authz over HTTP/1.1, on the platform's own server: a question is a request without a body, the answer is its
@@ -102,11 +101,6 @@ function httpServer({ address, tls }: CheckServerOptions): Server {
 
 async function serve(handler: CheckHandler, request: IncomingMessage, response: ServerResponse): Promise<void> {
   response.sendDate = false;
-  // The headers are looked at only where it may be: Node makes their object when first asked for it.
-  if (request.method === "GET" && request.url === "/" && request.headers[healthCheck.header] !== undefined) {
-    response.writeHead(healthCheck.status).end();
-    return;
-  }
   try {
     write(response, await handler.decide(new Call(request, response)));
   } catch (thrown) {

@@ -1,11 +1,14 @@
 import type { CheckRequest, Decision } from "../../decisions/decision.ts";
+import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
 import { sourceAddressHeader } from "../../snapshots/check-headers.ts";
 import type { CheckAnswer, CheckCall, CheckHandler } from "./check-server.ts";
+import { createTurns } from "./check-turns.ts";
 import { renderAllow } from "./render-allow.ts";
 import { renderDenial, renderDeny } from "./render-deny.ts";
 
 export interface CheckHandlerDeps {
+  readonly clock: Clock;
   /** Decides about one call; expected never to reject. */
   authorize(request: CheckRequest): Promise<Decision>;
   readonly log: Log;
@@ -15,12 +18,12 @@ export interface CheckHandlerDeps {
 
 /** Decides about what ext_authz asks, and refuses as INTERNAL whatever goes wrong with that. */
 export function createCheckHandler(deps: CheckHandlerDeps): CheckHandler {
+  const decide = async (request: CheckRequest): Promise<CheckAnswer> => {
+    const decision = await deps.authorize(request);
+    return decision.verdict === "allow" ? renderAllow(decision, request.headers) : renderDeny(decision);
+  };
   return {
-    async decide(call) {
-      const request = checkRequestOf(call);
-      const decision = await deps.authorize(request);
-      return decision.verdict === "allow" ? renderAllow(decision, request.headers) : renderDeny(decision);
-    },
+    decide: createTurns({ clock: deps.clock, requestOf: checkRequestOf, decide }),
     refuse: (thrown) => refusal(deps, thrown),
   };
 }
@@ -29,7 +32,7 @@ export function createCheckHandler(deps: CheckHandlerDeps): CheckHandler {
 const aboutQuestion = new Set(["content-length", "x-envoy-internal", "x-envoy-expected-rq-timeout-ms"]);
 
 /** Envoy's question in our terms. Duplicates of a header are joined with a comma. */
-function checkRequestOf(call: CheckCall): CheckRequest {
+function checkRequestOf(call: CheckCall, signal: () => AbortSignal): CheckRequest {
   const headers = Object.create(null) as Record<string, string>;
   let sourceAddress = "";
   const raw = call.rawHeaders;
@@ -46,7 +49,7 @@ function checkRequestOf(call: CheckCall): CheckRequest {
     host: headers["host"] ?? "",
     headers,
     get signal() {
-      return call.signal;
+      return signal();
     },
   };
 }
