@@ -16,11 +16,15 @@ const noHeader = "x-gatehouse-none";
 
 /** In the order in which a call passes them. */
 export function httpFilters(settings: SnapshotSettings): Message[] {
-  const fused = settings.inspection === "fused";
+  // The look-up comes straight after what names the cluster. What asks for the route in between has Envoy remember for this
+  // call that its cluster is not there; if that comes meanwhile, Envoy looks up what it has already, and of several calls
+  // that wait for the same cluster on one worker it lets go the first alone. The others would wait for ever.
+  const deciding =
+    settings.inspection === "fused"
+      ? [inspection(decidingToo), lookUp()]
+      : [filter("envoy.filters.http.ext_authz", decide(settings)), lookUp(), inspection(byDecision)];
   return [
-    ...(fused ? [] : [filter("envoy.filters.http.ext_authz", decide(settings))]),
-    filter("envoy.filters.http.ext_proc", inspect(fused ? decidingToo : byDecision)),
-    filter("envoy.filters.http.on_demand", lookUp()),
+    ...deciding,
     filter("envoy.filters.http.router", any("envoy.extensions.filters.http.router.v3.Router", routerOptions)),
   ];
 }
@@ -84,6 +88,10 @@ function turns({ holdLimitMs }: SnapshotSettings): Message[] {
 
 const named = (names: readonly string[]): Message => ({ patterns: names.map((exact) => ({ exact })) });
 
+function inspection(particulars: Message): Message {
+  return filter("envoy.filters.http.ext_proc", inspect(particulars));
+}
+
 function inspect(particulars: Message): Message {
   return any("envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor", {
     grpc_service: grpcService("gatehouse-process"),
@@ -127,7 +135,6 @@ const decidingToo: Message = {
  * within 2 s; Envoy waits out its time without asking when it knows the name from before.
  */
 function lookUp(): Message {
-  return any("envoy.extensions.filters.http.on_demand.v3.OnDemand", {
-    odcds: { source: fromAds(), timeout: duration(3000) },
-  });
+  const odcds = { source: fromAds(), timeout: duration(3000) };
+  return filter("envoy.filters.http.on_demand", any("envoy.extensions.filters.http.on_demand.v3.OnDemand", { odcds }));
 }

@@ -3,7 +3,7 @@ import type { KubernetesProfile, KubernetesRuntimeOptions, PodSettings } from ".
 import type { LocalRuntimeOptions } from "../edges/local/options.ts";
 
 /** Where the runtime keeps things and what each profile's drivers are made of. */
-export function localRuntimeSettings(config: Config): Omit<LocalRuntimeOptions, "clock" | "log"> {
+export function localRuntimeSettings(config: Config): Omit<LocalRuntimeOptions, "clock" | "firstCall" | "log"> {
   const { local } = config.runtime;
   return {
     folder: local.folder,
@@ -35,7 +35,7 @@ export function localRuntimeSettings(config: Config): Omit<LocalRuntimeOptions, 
 
 type KubernetesSettings = Omit<
   KubernetesRuntimeOptions,
-  "api" | "clock" | "log" | "metrics" | "random" | "replica" | "sealKeys"
+  "api" | "clock" | "firstCall" | "log" | "metrics" | "random" | "replica" | "sealKeys"
 >;
 
 /**

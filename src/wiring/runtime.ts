@@ -12,15 +12,23 @@ export interface RunningRuntime {
 /** The runtime that `runtime.kind` names; the other one's code is not loaded. @throws Error where what it needs cannot be read */
 export async function createRuntime(kernel: Kernel): Promise<RunningRuntime> {
   if (kernel.config.runtime.kind === "kubernetes") return await kubernetesRuntime(kernel);
-  const { createLocalRuntime } = await import("../edges/local/runtime.ts");
-  const runtime = createLocalRuntime({ ...localRuntimeSettings(kernel.config), ...kernel });
+  const [{ createLocalRuntime }, { createFirstCall }] = await Promise.all([
+    import("../edges/local/runtime.ts"),
+    import("../edges/driver/first-call.ts"),
+  ]);
+  const runtime = createLocalRuntime({
+    ...localRuntimeSettings(kernel.config),
+    ...kernel,
+    firstCall: createFirstCall(),
+  });
   return { runtime, close: () => runtime.close() };
 }
 
 async function kubernetesRuntime({ config, clock, log, metrics }: Kernel): Promise<RunningRuntime> {
-  const [{ createKubeApi }, { createKubernetesRuntime }] = await Promise.all([
+  const [{ createKubeApi }, { createKubernetesRuntime }, { createFirstCall }] = await Promise.all([
     import("../edges/kubernetes/kube-api.ts"),
     import("../edges/kubernetes/runtime.ts"),
+    import("../edges/driver/first-call.ts"),
   ]);
   const { kubeconfig_file, request_timeout_seconds, seal_key_file, peer } = config.runtime.kubernetes;
   // Present: the configuration's cross-checks ask for it.
@@ -36,6 +44,7 @@ async function kubernetesRuntime({ config, clock, log, metrics }: Kernel): Promi
     api,
     replica: replicaName(process.env),
     sealKeys,
+    firstCall: createFirstCall(),
     clock,
     log,
     metrics,

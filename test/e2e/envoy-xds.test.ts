@@ -230,6 +230,31 @@ describe("drivers that come and go", () => {
     gone("late");
   });
 
+  it("calls that wait for the same cluster all go on, also where it comes while they are inspected", async () => {
+    const { process: passOn } = world;
+    let inspect = () => {};
+    const gate = new Promise<void>((resolve) => {
+      inspect = resolve;
+    });
+    world.process = (call) => {
+      call.on("error", () => undefined);
+      void gate.then(() => passOn(call));
+    };
+    world.checks.length = 0;
+    world.decide = to("awaited");
+    const codes: number[] = [];
+    const calls = Array.from({ length: 8 }, async () => codes.push((await client.call(config)).code));
+    await until(() => world.checks.length === calls.length, { what: "all are decided" });
+    put("awaited", two);
+    world.publisher.publishNow();
+    await until(async () => (await envoy.admin("/clusters")).includes("/awaited|"), { what: "the cluster is there" });
+    world.process = passOn;
+    inspect();
+    await until(() => codes.length === calls.length, { what: "all have ended" });
+    expect(codes).toEqual(calls.map(() => 0));
+    gone("awaited");
+  });
+
   it("a cluster that never comes fails the call after 2 s", async () => {
     world.decide = to("never");
     const begun = performance.now();
@@ -273,6 +298,8 @@ describe("Gatehouse's own failures", () => {
     await world.startAds();
     await until(() => world.ads.streams === 1, { what: "Envoy's return", deadlineMs: 5000 });
     put("after", two);
+    // A call that comes first looks it up, and is answered beside the push.
+    await until(async () => (await envoy.admin("/clusters")).includes("/after|"), { what: "the cluster is there" });
     world.decide = to("after");
     await until(async () => (await client.call(config)).code === 0);
     // One more cluster and its endpoints, and not one of the others.

@@ -55,13 +55,15 @@ const startedOne = async (options: LocalRuntimeOptions): Promise<number> => {
 
 /** A Gatehouse that starts one driver and is killed without warning as soon as it has a process. */
 const crashAfterStart = async (options: LocalRuntimeOptions): Promise<number> => {
-  const { clock: _, log: __, ...plain } = options;
+  const { clock: _, log: __, firstCall: ___, ...plain } = options;
   const source = (file: string) => JSON.stringify(new URL(`../../src/${file}`, import.meta.url).href);
   const program = `
     const { createLocalRuntime } = await import(${source("edges/local/runtime.ts")});
+    const { createFirstCall } = await import(${source("edges/driver/first-call.ts")});
     const { systemClock } = await import(${source("kernel/clock.ts")});
     const { silentLog } = await import(${source("kernel/log.ts")});
-    const runtime = createLocalRuntime({ ...${JSON.stringify(plain)}, clock: systemClock, log: silentLog });
+    const parts = { firstCall: createFirstCall(), clock: systemClock, log: silentLog };
+    const runtime = createLocalRuntime({ ...${JSON.stringify(plain)}, ...parts });
     await runtime.start(${JSON.stringify(order("one"))});
     process.stdout.write("ordered");
     setInterval(() => undefined, 1000);`;

@@ -2,6 +2,7 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { endLeftoverDrivers } from "../../deploy/local/leftover-drivers.ts";
+import { createFirstCall } from "../../src/edges/driver/first-call.ts";
 import type { LocalProfile, LocalRuntimeOptions } from "../../src/edges/local/options.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
 import { driverAddresses } from "./ports.ts";
@@ -72,6 +73,7 @@ async function localWorld(needed: Needed): Promise<LocalWorld> {
       ...(await driverAddresses()),
       failureMemoryMs: 1_000,
       stopGraceMs: 5_000,
+      firstCall: createFirstCall(),
       clock: systemClock,
       log: recordingLog(log),
       ...needed,

@@ -1,5 +1,6 @@
 import { operatorState } from "./causes-operator.ts";
 import { safeLine } from "./causes-text.ts";
+import { annotation } from "./labels.ts";
 import type { ContainerStatus, KubeEvent, Pod } from "./objects.ts";
 import { condition, lastsSince, timeOf } from "./observe-pod.ts";
 import type { DriverObjects, Found, StartLimits } from "./observe-types.ts";
@@ -103,7 +104,7 @@ export function eventsFailure({ events, pod, main }: DriverObjects): Found | und
 
 /** Where a start stands, for the message that it took too long. */
 export function lastSeen(objects: DriverObjects, port: number): string {
-  const { pod, answers, token, events } = objects;
+  const { pod, answers, refusal, token, events } = objects;
   const warning = newestWarning(events);
   const also =
     warning === undefined ? "" : `; ${safeLine(`${warning.reason ?? "warning"}: ${warning.message ?? ""}`, 240)}`;
@@ -123,9 +124,19 @@ export function lastSeen(objects: DriverObjects, port: number): string {
   }
   if (pod.status?.phase !== "Running") return `the pod is ${pod.status?.phase ?? "new"}${also}`;
   if (condition(pod, "Ready")?.status !== "True") return `the pod runs and is not ready${also}`;
-  if (!answers) return `the pod is ready and its port ${port} cannot be reached from Gatehouse (a NetworkPolicy?)`;
-  return token === undefined ? "the Secret with the driver's token is missing" : "the pod is ready";
+  if (refusal !== undefined) {
+    return `the pod is ready and accepts connections at port ${port}, but did not answer a first call (${refusal})`;
+  }
+  // Without its token it is not called at all.
+  if (token === undefined && namesToken(objects)) return "the Secret with the driver's token is missing";
+  return answers
+    ? "the pod is ready"
+    : `the pod is ready and its port ${port} cannot be reached from Gatehouse (a NetworkPolicy?)`;
 }
+
+/** Whether a driver that Gatehouse started has a token: its facts name the Secret. */
+const namesToken = ({ main }: DriverObjects): boolean =>
+  main.metadata.annotations?.[annotation.facts]?.includes('"tokenSecret":') === true;
 
 function newestWarning(events: readonly KubeEvent[]): KubeEvent | undefined {
   return events

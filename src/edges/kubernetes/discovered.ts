@@ -9,7 +9,7 @@ import { podIncarnation } from "./pod-of.ts";
 
 /** As {@link DriverObjects}, of a driver that is a pod of somebody else's. */
 export interface DiscoveredObjects
-  extends Pick<DriverObjects, "firstPodUid" | "token" | "events" | "answers" | "logTail" | "stopOrdered"> {
+  extends Pick<DriverObjects, "firstPodUid" | "token" | "events" | "answers" | "refusal" | "logTail" | "stopOrdered"> {
   readonly pod: Stored<Pod>;
 }
 

@@ -25,6 +25,7 @@ export function objectsOf(world: World, entry: Entry, main: MainObject): DriverO
     token: tokenOf(index.secretOf(main), main),
     events: diagnoser.eventsOf(entry.uid),
     answers: prober.answers(entry.uid),
+    refusal: prober.refusal(entry.uid),
     logTail: diagnoser.logOf(entry.uid) ?? [],
     failed: entry.failed,
     stopOrdered: entry.stopOrdered,

@@ -58,7 +58,7 @@ function lookAtOne(world: World, uid: string): void {
       for (const note of observed.notes) noteOnce(world, entry, note);
       nextLife(world, entry, observed.driver);
       entry.firstPodUid ??= observed.readyPod;
-      ask(world, entry, objects, observed.driver);
+      ask(world, entry, objects, observed);
       tellWhenExplained(world, entry, objects, observed.driver);
   }
 }

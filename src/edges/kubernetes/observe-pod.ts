@@ -31,11 +31,11 @@ export function lastsSince(dated: string | undefined, seenAt: number | undefined
   return at > now ? seenAt : Math.max(at, seenAt);
 }
 
-/** Whether it can take its first call: a Ready pod whose port answered and whose token, if it has one, is known. */
-export function isReady({ pod, token, answers }: DriverObjects, tokenSecret: string | undefined): boolean {
+/** Whether it can be sent its first call: a Ready pod with an address, whose token, if it has one, is known. */
+export function isCallable({ pod, token }: DriverObjects, tokenSecret: string | undefined): boolean {
   if (pod === undefined || podAddress(pod) === undefined || isDeleting(pod)) return false;
   if (tokenSecret !== undefined && token === undefined) return false;
-  return answers && condition(pod, "Ready")?.status === "True";
+  return condition(pod, "Ready")?.status === "True";
 }
 
 /** Which life of which pod was the first to be ready, as far as somebody saw or noted it. */

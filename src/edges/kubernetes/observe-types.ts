@@ -23,8 +23,10 @@ export interface DriverObjects {
   readonly token: string | undefined;
   /** Of the main object and of its pod, in any order. */
   readonly events: readonly KubeEvent[];
-  /** Whether the port answered a connect at the pod's present address. Counts only until the driver was ready. */
+  /** Whether a first call was answered at the pod's present address. Counts only until the driver was ready. */
   readonly answers: boolean;
+  /** The gRPC status of a first call that did not count as answered; undefined where none got as far as a connection. */
+  readonly refusal?: string | undefined;
   /** The last lines of the driver's log, newest last; empty where they were not read. */
   readonly logTail: readonly string[];
   /** The failure that was observed before: a start that failed stays failed, or its time would change with every look. */
@@ -49,16 +51,21 @@ export interface ObserveContext extends StartLimits {
   readonly profiles: Readonly<Record<string, Pick<KubernetesProfile, "allowTokenless">>>;
 }
 
+/** A driver, as its objects show it. */
+export interface ObservedDriver {
+  readonly what: "driver";
+  readonly driver: Driver;
+  /** Whether its first call may be sent, with its token, to its pod's address. */
+  readonly callable: boolean;
+  /** The pod that serves, from `ready` on: what `firstPodUid` and the annotation have to be from now on. */
+  readonly readyPod: string | undefined;
+  /** What is wrong with the object without doing harm, a line each; for the log. */
+  readonly notes: readonly string[];
+}
+
 /** What the objects mean. */
 export type Observed =
-  | {
-      readonly what: "driver";
-      readonly driver: Driver;
-      /** The pod that serves, from `ready` on: what `firstPodUid` and the annotation have to be from now on. */
-      readonly readyPod: string | undefined;
-      /** What is wrong with the object without doing harm, a line each; for the log. */
-      readonly notes: readonly string[];
-    }
+  | ObservedDriver
   /** The driver is gone or going, whatever an operator may make of its main object yet. */
   | { readonly what: "ended"; readonly end: DriverEnd }
   /** Not ours to serve; one line that says what to change. */

@@ -4,7 +4,7 @@ import type { ActivityRecord } from "../../sessions/activity-record.ts";
 import { startFailure } from "./causes.ts";
 import { logLines } from "./causes-log.ts";
 import { readActivity, readDraining, readFacts } from "./facts.ts";
-import { deathOf, isDeleting, isReady, wasReady } from "./observe-pod.ts";
+import { deathOf, isCallable, isDeleting, wasReady } from "./observe-pod.ts";
 import type { DriverObjects, ObserveContext, Observed } from "./observe-types.ts";
 import { podAddress } from "./pod-address.ts";
 import { podIncarnation } from "./pod-of.ts";
@@ -19,7 +19,7 @@ export interface DriverIdentity
 /**
  * What the objects of a driver that Gatehouse started mean now. Pure: the same objects and context give the same answer.
  *
- * - `starting` until its pod is Ready, its port answered and its token is known; `failed` where `causes.ts` finds out
+ * - `starting` until its pod is Ready, its token is known and it has answered a first call; `failed` where `causes.ts` finds out
  *   before that why it never will.
  * - `ready`, or `draining`, from then on for as long as the same life of the same pod runs, also where the Ready condition
  *   turns False: a driver that collects garbage misses probes, and its streams, which may be hours old, must not be cut for
@@ -75,10 +75,12 @@ export function observeAs(identity: DriverIdentity, objects: DriverObjects, cont
   const failure = was ? undefined : (objects.failed ?? failureOf(objects, context, record.recorded));
   const death = was ? deathOf(objects) : undefined;
   if (death !== undefined) return end("died", death);
-  const serves = was || (failure === undefined && isReady(objects, identity.tokenSecret));
+  const callable = isCallable(objects, identity.tokenSecret);
+  const serves = was || (failure === undefined && callable && objects.answers);
   return {
     what: "driver",
     driver: toDriver(identity, objects, context, { ...record, failure, serves }),
+    callable,
     readyPod: serves && objects.pod !== undefined ? podIncarnation(objects.pod) : undefined,
     notes: record.notes,
   };

@@ -1,3 +1,4 @@
+import type { FirstCall } from "../../drivers/first-call.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Metrics } from "../../kernel/metrics.ts";
@@ -96,6 +97,7 @@ export interface KubernetesRuntimeOptions {
   readonly deletion: "Background" | "Foreground";
   /** The watch is out of date where nothing was heard of it for so long. ms; bookmarks come about once a minute. */
   readonly staleAfterMs: number;
+  readonly firstCall: FirstCall;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;

@@ -1,31 +1,36 @@
-import { connect, type Socket } from "node:net";
+import type { DriverAddress, FirstCall } from "../../drivers/first-call.ts";
 import type { Clock } from "../../kernel/clock.ts";
+import type { Secret } from "../../kernel/secret.ts";
 
-/** What is probed for one driver. Another `since` at the same address asks anew. */
-export interface ProbeTarget {
-  readonly host: string;
-  readonly port: number;
+/** What is probed for one driver. Another `since` or token at the same address asks anew. */
+export interface ProbeTarget extends DriverAddress {
+  /** The driver's own; undefined for one without. */
+  readonly token: Secret | undefined;
   /** When the pod became ready, or what else tells one readiness from the next. */
   readonly since: string;
 }
 
 export interface ProberOptions {
+  readonly firstCall: FirstCall;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  /** The driver's port was reached. */
+  /** The driver has answered. */
   onAnswer(uid: string): void;
 }
 
 /**
- * Finds out whether drivers' ports are open: kubelet's word that a pod is ready may be older than the server in it. At most
- * 64 connects at once, 2 s each; repeated after 100 ms, later up to 2 s, until there is an answer or nobody wants it.
+ * Finds out whether drivers answer: kubelet's word that a pod is ready is about its port, and may be older than the server in
+ * it. One call at a time to each driver, and at most 64 at once; 2 s for the connection, then what the call itself allows;
+ * repeated after 100 ms, later up to 2 s, until there is an answer or nobody wants it.
  */
 export interface Prober {
   /** Probes this target until it answers; one that did, or is being probed, is left alone. Undefined: no more. */
   want(uid: string, target: ProbeTarget | undefined): void;
   /** Whether the target that is wanted has answered. */
   answers(uid: string): boolean;
+  /** Why the last call to the target that is wanted was not answered: a gRPC status. Undefined where none got that far. */
+  refusal(uid: string): string | undefined;
   /** Resolves when every target that is wanted now was tried once, or is wanted no more. */
   triedAll(): Promise<void>;
   close(): void;
@@ -38,10 +43,14 @@ interface Probe {
   readonly markTried: () => void;
   attempts: number;
   answered: boolean;
+  /** Of the last try. */
+  refusal: string | undefined;
   cancel: () => void;
 }
 
 const atOnce = 64;
+/** How many of these at most may be for drivers that accept connections and did not answer last time: they may hang again. */
+const refusedAtOnce = 32;
 const connectLimitMs = 2_000;
 const [firstPauseMs, maxPauseMs] = [100, 2_000];
 
@@ -49,10 +58,12 @@ interface State extends ProberOptions {
   readonly probes: Map<string, Probe>;
   readonly waiting: Set<Probe>;
   running: number;
+  /** Among those running. */
+  refused: number;
 }
 
 export function createProber(options: ProberOptions): Prober {
-  const state: State = { ...options, probes: new Map(), waiting: new Set(), running: 0 };
+  const state: State = { ...options, probes: new Map(), waiting: new Set(), running: 0, refused: 0 };
   return {
     want(uid, target) {
       const before = state.probes.get(uid);
@@ -64,6 +75,7 @@ export function createProber(options: ProberOptions): Prober {
       enqueue(state, probe);
     },
     answers: (uid) => state.probes.get(uid)?.answered === true,
+    refusal: (uid) => state.probes.get(uid)?.refusal,
     async triedAll() {
       await Promise.all(Array.from(state.probes.values(), ({ tried }) => tried));
     },
@@ -78,11 +90,13 @@ function newProbe(uid: string, target: ProbeTarget): Probe {
   const tried = new Promise<void>((resolve) => {
     markTried = resolve;
   });
-  return { uid, target, tried, markTried, attempts: 0, answered: false, cancel: () => {} };
+  return { uid, target, tried, markTried, attempts: 0, answered: false, refusal: undefined, cancel: () => {} };
 }
 
-const sameTarget = (a: ProbeTarget, b: ProbeTarget): boolean =>
-  a.host === b.host && a.port === b.port && a.since === b.since;
+function sameTarget(a: ProbeTarget, b: ProbeTarget): boolean {
+  const sameToken = a.token === undefined || b.token === undefined ? a.token === b.token : a.token.equals(b.token);
+  return a.host === b.host && a.port === b.port && a.since === b.since && sameToken;
+}
 
 function end(state: State, probe: Probe): void {
   if (state.probes.get(probe.uid) === probe) state.probes.delete(probe.uid);
@@ -93,28 +107,36 @@ function end(state: State, probe: Probe): void {
 
 function enqueue(state: State, probe: Probe): void {
   state.waiting.add(probe);
+  runNext(state);
+}
+
+function runNext(state: State): void {
   for (const next of state.waiting) {
     if (state.running >= atOnce) break;
+    if (next.refusal !== undefined && state.refused >= refusedAtOnce) continue;
     state.waiting.delete(next);
-    run(state, next);
+    void run(state, next);
   }
 }
 
-function run(state: State, probe: Probe): void {
+/** Never rejects. */
+async function run(state: State, probe: Probe): Promise<void> {
+  const again = probe.refusal === undefined ? 0 : 1;
   state.running += 1;
-  const socket: Socket = connect({ host: probe.target.host, port: probe.target.port, timeout: connectLimitMs });
-  let over = false;
-  const done = (answered: boolean) => {
-    if (over) return;
-    over = true;
-    socket.destroy();
-    state.running -= 1;
-    settle(state, probe, answered);
-  };
-  probe.cancel = () => done(false);
-  socket.once("connect", () => done(true));
-  socket.once("timeout", () => done(false));
-  socket.once("error", () => done(false));
+  state.refused += again;
+  const over = new AbortController();
+  probe.cancel = () => over.abort();
+  let answered = false;
+  let refusal: string | undefined;
+  if (await state.firstCall.accepts(probe.target, connectLimitMs, over.signal)) {
+    refusal = await state.firstCall.refusal(probe.target, probe.target.token, over.signal);
+    answered = refusal === undefined;
+  }
+  state.running -= 1;
+  state.refused -= again;
+  probe.refusal = refusal;
+  settle(state, probe, answered);
+  runNext(state);
 }
 
 function settle(state: State, probe: Probe, answered: boolean): void {
@@ -130,9 +152,4 @@ function settle(state: State, probe: Probe, answered: boolean): void {
     probe.cancel = state.clock.after(pause * (0.5 + state.random() / 2), () => enqueue(state, probe));
   }
   probe.markTried();
-  const next = state.waiting.values().next().value;
-  if (next !== undefined && state.running < atOnce) {
-    state.waiting.delete(next);
-    run(state, next);
-  }
 }

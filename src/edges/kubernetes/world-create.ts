@@ -16,7 +16,7 @@ const firstProbesMs = 5_000;
  * @param onListed called once, when everything has been listed; until then nothing is judged
  */
 export function createWorld(options: KubernetesRuntimeOptions, identity: string, onListed: () => void): World {
-  const { api, clock, log, metrics, random, lease } = options;
+  const { api, clock, firstCall, log, metrics, random, lease } = options;
   const index = createObjectIndex();
   let listed = false;
   const look = (uids: Iterable<string>) => {
@@ -35,7 +35,7 @@ export function createWorld(options: KubernetesRuntimeOptions, identity: string,
       },
     }),
     election: createElection({ api, lease, identity, clock, log, metrics, random }),
-    prober: createProber({ clock, random, onAnswer: (uid) => look([uid]) }),
+    prober: createProber({ firstCall, clock, random, onAnswer: (uid) => look([uid]) }),
     diagnoser: createDiagnoser({ api, clock, log, onNews: (uid) => look([uid]) }),
     drift: createDrift(options.profiles),
     entries: new Map(),

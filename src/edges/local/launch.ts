@@ -40,7 +40,7 @@ export async function launch(world: World, entry: Entry, parts: LaunchParts): Pr
 
 /** Waits until the driver answers, and says so. Never rejects: what comes of a failed wait is reported. */
 export async function becomeReady(world: World, entry: Entry, process: DriverProcess): Promise<void> {
-  const { clock, startTimeoutMs } = world.options;
+  const { clock, firstCall, startTimeoutMs } = world.options;
   const { address } = entry.record;
   const over = new AbortController();
   const stop = () => over.abort();
@@ -51,7 +51,8 @@ export async function becomeReady(world: World, entry: Entry, process: DriverPro
   void process.ended.then(stop);
   try {
     if (address === undefined) throw new Error("driver has no address");
-    await untilReady({ pid: process.identity.pid, address, token: tokenOf(entry), signal: over.signal });
+    const { pid } = process.identity;
+    await untilReady({ firstCall, pid, address, token: tokenOf(entry), signal: over.signal });
     persist(world, entry, { phase: "ready" });
     world.options.log.info("driver is ready", { driver: entry.record.name, driver_uid: entry.record.uid, address });
     report(world, entry);

@@ -1,3 +1,4 @@
+import type { FirstCall } from "../../drivers/first-call.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
 
@@ -55,6 +56,7 @@ export interface LocalRuntimeOptions {
   readonly keepLogs?: number;
   /** Whether drivers outlive `close`, to be adopted by the next runtime on this folder. Default true. */
   readonly keepDriversOnClose?: boolean;
+  readonly firstCall: FirstCall;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Tools } from "../../../deploy/local/tools.ts";
+import { createFirstCall } from "../../../src/edges/driver/first-call.ts";
 import type { ContainerState } from "../../../src/edges/kubernetes/objects.ts";
-import { accepts } from "../../../src/edges/local/ready.ts";
 import type { KubeAdmin } from "./access.ts";
 import { type ContainerCommand, containerCommand, MissingConfig } from "./kubelet-env.ts";
 import { probedPort } from "./kubelet-probe.ts";
@@ -46,6 +46,7 @@ export interface PodRun {
 
 const retryMs = 250;
 const probeMs = 50;
+const firstCall = createFirstCall();
 
 /** Runs the pod until it has ended, or is ended by one of the functions below. */
 export function runPod(world: PodWorld, pod: AgentPod): PodRun {
@@ -191,7 +192,7 @@ async function reportReady(
   { host, port }: { readonly host: string; readonly port: number },
   signal: AbortSignal,
 ): Promise<void> {
-  while (!signal.aborted && !(await accepts({ host, port }))) await delay(probeMs);
+  while (!signal.aborted && !(await firstCall.accepts({ host, port }, 1_000))) await delay(probeMs);
   if (!signal.aborted && !run.over.signal.aborted) await report(run, { ready: true });
 }
 

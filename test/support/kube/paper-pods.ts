@@ -1,4 +1,5 @@
-import { createServer } from "node:net";
+import { createServer, type IncomingHttpHeaders, type ServerHttp2Session } from "node:http2";
+import { status } from "@grpc/grpc-js";
 import type { Stored } from "../../../src/edges/kubernetes/objects.ts";
 import { type KubeAdmin, pods } from "./access.ts";
 
@@ -37,12 +38,36 @@ export function paperPods(admin: KubeAdmin, namespace: string): PaperPods {
   };
 }
 
-/** Something that listens and says nothing. @returns what ends it */
-export async function listenAt(host: string, port: number): Promise<() => Promise<void>> {
-  const server = createServer((socket) => socket.destroy());
+/**
+ * Something that answers every call as a driver does that knows none of them.
+ * @param answer the gRPC status; undefined: none, calls wait
+ * @returns what ends it
+ */
+export async function listenAt(
+  host: string,
+  port: number,
+  answer: (headers: IncomingHttpHeaders) => number | undefined = () => status.UNIMPLEMENTED,
+): Promise<() => Promise<void>> {
+  const open = new Set<ServerHttp2Session>();
+  const server = createServer();
+  server.on("session", (session) => {
+    open.add(session);
+    session.once("close", () => open.delete(session)).on("error", () => undefined);
+  });
+  server.on("stream", (stream, headers) => {
+    stream.on("error", () => undefined);
+    const code = answer(headers);
+    if (code === undefined) return;
+    const answered = { ":status": 200, "content-type": "application/grpc", "grpc-status": code };
+    stream.respond(answered, { endStream: true });
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, resolve);
   });
-  return async () => await new Promise((resolve) => void server.close(() => resolve()));
+  return async () => {
+    const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+    for (const session of open) session.destroy();
+    await closed;
+  };
 }

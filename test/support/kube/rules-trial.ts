@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { DriverRuntime } from "../../../src/drivers/runtime.ts";
+import { createFirstCall } from "../../../src/edges/driver/first-call.ts";
 import type { KubeApi } from "../../../src/edges/kubernetes/api.ts";
 import { type DriverKind, kinds, leases, secrets } from "../../../src/edges/kubernetes/kinds.ts";
 import { createKubeApi } from "../../../src/edges/kubernetes/kube-api.ts";
@@ -124,6 +125,7 @@ function optionsOf({
     failureMemoryMs: 60_000,
     deletion: "Background",
     staleAfterMs: 120_000,
+    firstCall: createFirstCall(),
     clock: systemClock,
     log: recordingLog([]),
     metrics: noMetrics,

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { DriverRuntime } from "../../../src/drivers/runtime.ts";
+import { createFirstCall } from "../../../src/edges/driver/first-call.ts";
 import type { KubeApi } from "../../../src/edges/kubernetes/api.ts";
 import { createKubeApi } from "../../../src/edges/kubernetes/kube-api.ts";
 import type { KubernetesRuntimeOptions } from "../../../src/edges/kubernetes/options.ts";
@@ -61,6 +62,7 @@ export async function runtimeWorld(
     failureMemoryMs: 3_000,
     deletion: "Background",
     staleAfterMs: 120_000,
+    firstCall: createFirstCall(),
     clock: systemClock,
     log: recordingLog(lines),
     metrics: noMetrics,

@@ -285,6 +285,9 @@ describe("a start that takes too long", () => {
       summary: expect.stringContaining("the Secret with the driver's token is missing"),
       at: at(300),
     });
+    expect(fail(running(), 300, { refusal: "UNAUTHENTICATED" })?.summary).toContain(
+      "the pod is ready and accepts connections at port 15002, but did not answer a first call (UNAUTHENTICATED)",
+    );
     expect(fail(running("False"), 300)?.summary).toContain("the pod runs and is not ready");
     const mount = [event("Old", "x", { lastTimestamp: after(1) }), event("FailedMount", 'secret "y" not found')];
     expect(fail(waiting("ContainerCreating"), 300, { events: mount })?.summary).toContain(

@@ -17,6 +17,7 @@ describe("a driver that others started", () => {
   it("is what its pod's annotations say", () => {
     expect(seen(discovered(running()))).toEqual({
       what: "driver",
+      callable: true,
       readyPod: "uid-1",
       notes: [],
       driver: expect.objectContaining({
@@ -46,12 +47,16 @@ describe("a driver that others started", () => {
   it("needs no Secret where its profile allows that", () => {
     const annotations = { [annotation.owner]: "u1@corp", [annotation.profile]: "legacy" };
     expect(seen(discovered(running(), annotations), { token: undefined })).toMatchObject({
+      callable: true,
       driver: { phase: "ready" },
     });
   });
 
   it("waits for its Secret", () => {
-    expect(seen(discovered(running()), { token: undefined })).toMatchObject({ driver: { phase: "starting" } });
+    expect(seen(discovered(running()), { token: undefined })).toMatchObject({
+      callable: false,
+      driver: { phase: "starting" },
+    });
   });
 
   it.each([

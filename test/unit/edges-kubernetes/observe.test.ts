@@ -64,12 +64,15 @@ describe("a driver that starts", () => {
     ["no answer", running(), false],
     ["not Ready", running("False", 1), true],
     ["no address", withoutAddress, true],
-  ])("stays starting with %s", (_, status, answers) => {
-    expect(driver(podWith(status), { answers }).driver).toMatchObject({ phase: "starting", address: undefined });
+  ])("stays starting with %s, and is called only where nothing else is missing", (_, status, answers) => {
+    const seen = driver(podWith(status), { answers });
+    expect(seen.driver).toMatchObject({ phase: "starting", address: undefined });
+    expect(seen.callable).toBe(!answers);
   });
 
   it("is ready once its pod is Ready, answers, and its token is known", () => {
-    expect(driver(podWith(running()), { answers: true, token: undefined }).driver.phase).toBe("starting");
+    const without = driver(podWith(running()), { answers: true, token: undefined });
+    expect([without.driver.phase, without.callable]).toEqual(["starting", false]);
     const { driver: seen, readyPod } = driver(podWith(running()), { answers: true });
     expect(seen).toMatchObject({ phase: "ready", address: { host: "10.1.2.3", port: 15_002 } });
     expect(seen.token?.reveal()).toBe(token);
