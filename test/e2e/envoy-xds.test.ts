@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { CheckAnswer } from "../../src/edges/envoy/check-server.ts";
-import { toStruct } from "../../src/edges/envoy/encode-struct.ts";
 import { factHeaders, factsOf } from "../../src/edges/envoy/facts.ts";
 import { driverClusterName } from "../../src/snapshots/cluster-name.ts";
 import { headersOf } from "../support/check-client.ts";
@@ -96,6 +95,9 @@ beforeAll(async () => {
   world.registry.sink.synced();
   port = await envoy.clientPort();
   client = rawClient(port, world.caFile);
+  world.decide = to("a");
+  // Envoy says where it will listen a moment before it does.
+  await until(async () => (await client.call(config)).code === 0, { what: "the first answer" });
 });
 
 beforeEach(() => {

@@ -114,7 +114,7 @@ function ask(socketPath: string, { path, headers }: WireCheck): PendingCheck {
 }
 
 /** @throws Error where a header comes twice */
-export function readCheck({ status, headers }: CheckAnswer): ReadCheck {
+function readCheck({ status, headers }: CheckAnswer): ReadCheck {
   const byName = new Map<string, string>();
   for (let at = 0; at < headers.length; at += 2) {
     const name = (headers[at] ?? "").toLowerCase();

@@ -11,9 +11,9 @@ const again: CheckAnswer = { status: checkTurns.againStatus, headers: ["content-
 export interface TurnsDeps {
   readonly clock: Clock;
   /** The question in our terms. `signal` is called where somebody means to wait, at the first look at the request's signal. */
-  requestOf(call: CheckCall, signal: () => AbortSignal): CheckRequest;
+  readonly requestOf: (call: CheckCall, signal: () => AbortSignal) => CheckRequest;
   /** The one decision about it, in as many turns as it takes. */
-  decide(request: CheckRequest): Promise<CheckAnswer>;
+  readonly decide: (request: CheckRequest) => Promise<CheckAnswer>;
 }
 
 /**

@@ -3,7 +3,7 @@ import { reasons } from "../../kernel/reasons.ts";
 import { displayKey } from "../../sessions/session-key.ts";
 import type { CheckAnswer } from "./check-server.ts";
 import { type Facts, factHeaders } from "./facts.ts";
-import { denialStatus, type GrpcDenial, grpcDenialHeaders } from "./render-denial.ts";
+import { type GrpcDenial, grpcDenialHeaders } from "./render-denial.ts";
 
 /** What a client is told about a decision against it. */
 export function denialOf(decision: Denied): GrpcDenial {
