@@ -34,11 +34,13 @@ export const metadataHeaders = ["inspect", "decision_id", "facts"] as const;
 
 /**
  * Never asked about, because they would say something about the question itself instead of the call: how long its body is, what
- * the connection is to become. HTTP/2 has half of them no more. `host`: the call's own comes from `:authority`.
+ * the connection is to become. HTTP/2 has half of them no more. `host`: the call's own comes from `:authority`. `content-type`:
+ * where nobody answers a question of gRPC's, Envoy answers it itself with status 200, which lets the call through.
  */
 export const neverAsked = [
   "connection",
   "content-length",
+  "content-type",
   "expect",
   "host",
   "keep-alive",
