@@ -194,12 +194,17 @@ test("a Gatehouse that is killed: held calls end UNAVAILABLE, and all is well wh
   const line = await lineFrom("127.0.0.1");
   const held = begin(line, "bob", clean, cold);
   await until(async () => (await stack.metrics()).value("gatehouse_holds") >= 1, { what: "a call held" });
+  const before = await allowedByEnvoy();
   await stack.gatehouse.kill9();
   expect(await held.answer).toMatchObject({ code: unavailable });
   expect(await call(line, "alice")).toMatchObject({ code: unavailable });
+  expect(await allowedByEnvoy()).toBe(before);
   await stack.gatehouse.start();
   await expectWell(line);
 });
+
+/** Calls that ext_authz has let through, whatever became of them behind it. */
+const allowedByEnvoy = async (): Promise<number> => (await stack.envoyMetrics()).value("envoy_http_ext_authz_ok");
 
 /** Everybody gets their own verdicts again, on an old connection and on a new one. */
 async function expectWell(line: RawHttp2): Promise<void> {
