@@ -61,7 +61,10 @@ function begin(waits: Map<string, Wait>, clock: Clock, request: CheckRequest, as
   const { requestId } = request;
   // Without a name of its own nobody could ask for it again.
   const named = requestId !== "" && !waits.has(requestId);
-  const wait = new Wait(clock, request, named ? () => void waits.delete(requestId) : undefined);
+  const forget = (): void => {
+    if (waits.get(requestId) === wait) waits.delete(requestId);
+  };
+  const wait: Wait = new Wait(clock, request, named ? forget : undefined);
   if (named) waits.set(requestId, wait);
   wait.ask(asked);
   return wait;
