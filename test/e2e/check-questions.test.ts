@@ -10,7 +10,7 @@ import { testTools } from "../support/tools.ts";
 import { issuersConfig, startTestIssuer, type TestIssuer } from "../support/two-issuers.ts";
 import { until } from "../support/until.ts";
 
-// Calls that no library sends, calls that are given up, and a Gatehouse that is killed: each call gets its own verdict.
+// Calls that no library sends, calls that are given up, and a Gatehouse that hangs or is killed: each call gets its own verdict.
 // What Envoy asks about them and what a driver sees is in check-questions-driver.test.ts.
 
 type User = "alice" | "bob";
@@ -149,9 +149,10 @@ function expectOneDecision({ odd, user, address, answer, next }: Tried, all: rea
   expect(more, what).toEqual([]);
   if (user === "bob") expect(answer.code, what).not.toBe(0);
   if (first === undefined) {
-    // Refused by Envoy's codec, or by the reader of its question: nobody says OK, and no decision is named.
-    expect([undefined, 13], what).toContain(answer.code);
-    expect(answer.decisionId, what).toBe(undefined);
+    // Refused by Envoy's codec, which names no decision; or its question could not be read, so the record names no address.
+    expect([undefined, 12, 13], what).toContain(answer.code);
+    const unread = all.filter((record) => record.decision_id === answer.decisionId);
+    expect(unread, what).toMatchObject(answer.code === 12 ? [{ verdict: "deny", reason: "METHOD_UNKNOWN" }] : []);
     return false;
   }
   expect(first.subject === null || first.subject === user, what).toBe(true);
@@ -188,6 +189,27 @@ test("3,000 calls that are given up while they are held or decided disturb nobod
   expect(served).toBeGreaterThan(0);
   await until(async () => (await stack.metrics()).value("gatehouse_holds") === 0, { what: "no call is held" });
   expectOwnVerdict("alice", await call(hers, "alice"), "afterwards");
+});
+
+test("a Gatehouse that hangs: calls that are held or asked end UNAVAILABLE, and all is well when it goes on", async () => {
+  const line = await lineFrom("127.0.0.1");
+  const held = [1, 2, 3].map(() => begin(line, "bob", clean, cold));
+  await until(async () => (await stack.metrics()).value("gatehouse_holds") === 3, { what: "three calls held" });
+  const before = await allowedByEnvoy();
+  stack.gatehouse.signal("SIGSTOP");
+  const asked = [begin(line, "alice"), begin(line, "bob")];
+  const ended: KnockAnswer[] = [];
+  for (const { answer } of [...held, ...asked]) void answer.then((each) => ended.push(each));
+  try {
+    await until(() => ended.length === 5, { deadlineMs: 20_000, what: "the end of all calls" });
+    expect(ended.map(({ code }) => code)).toEqual(ended.map(() => unavailable));
+    expect(await call(line, "alice")).toMatchObject({ code: unavailable });
+    expect(await allowedByEnvoy()).toBe(before);
+  } finally {
+    stack.gatehouse.signal("SIGCONT");
+    for (const each of held) each.cancel();
+  }
+  await expectWell(line);
 });
 
 test("a Gatehouse that is killed: held calls end UNAVAILABLE, and all is well when it is back", async () => {

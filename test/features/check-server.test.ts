@@ -92,7 +92,7 @@ describe("questions", () => {
 
   it.each([
     ["of 100 KiB", 100 * 1024, 200],
-    ["above the limit", 128 * 1024 + 1, 431],
+    ["above the limit", 128 * 1024 + 1, 400],
   ])("with headers %s", async (_, bytes, status) => {
     const address = await start();
     const big = wire(address);

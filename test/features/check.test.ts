@@ -261,6 +261,13 @@ describe("hostile and broken checks are refused", () => {
     expect(seen.called).toEqual([]);
   });
 
+  it("a method that HTTP/1.1 does not know", async () => {
+    const seen = serve();
+    const denial = readDenial(await edge.check({ ...wireCheck(asAlice), method: "POSTS" }));
+    expect(denial).toMatchObject({ reason: "METHOD_UNKNOWN", decisionId: "decision-1" });
+    expect(seen.records).toMatchObject([{ verdict: "deny", reason: "METHOD_UNKNOWN" }]);
+  });
+
   it("a decision that never comes about", async () => {
     authorize = () => Promise.reject(new Error("broken"));
     expect(readDenial(await edge.check(wireCheck(asAlice)))).toMatchObject({ reason: "INTERNAL" });

@@ -15,6 +15,8 @@ import { factsIn } from "./facts.ts";
 /** What Envoy asks about a call. */
 export interface WireCheck {
   readonly path: string;
+  /** Default POST. */
+  readonly method?: string;
   /** Values one character for each byte. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -91,11 +93,11 @@ export async function startCheckEdge(
   };
 }
 
-function ask(socketPath: string, { path, headers }: WireCheck): PendingCheck {
+function ask(socketPath: string, { path, method = "POST", headers }: WireCheck): PendingCheck {
   const asked = httpRequest({
     socketPath,
     path,
-    method: "POST",
+    method,
     headers,
     setHost: false,
     timeout: 20_000,

@@ -87,6 +87,7 @@ export function checkServerWorld(): CheckServerWorld {
           asked.push(call);
           return decide(call);
         },
+        unreadable: async () => ({ status: 400, headers: ["content-length", "0"] }),
         refuse,
       };
       server = await startCheckServer({ address: `unix:${join(folder, "s", "check.sock")}`, handler, ...options });

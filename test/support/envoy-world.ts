@@ -168,6 +168,7 @@ async function startScripted(world: EnvoyWorld, socket: (name: string) => string
         world.checks.push(call);
         return await world.decide(call);
       },
+      unreadable: async () => ({ status: 400, headers: [] }),
       refuse: () => ({ status: 500, headers: [] }),
     },
   });

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { type ControlTlsFiles, listen, refuseOpenAddress } from "./listen.ts";
 import type { ControlServer } from "./server.ts";
 
@@ -24,6 +25,8 @@ export interface CheckAnswer {
 
 export interface CheckHandler {
   decide(call: CheckCall): Promise<CheckAnswer>;
+  /** The refusal of a question that is no HTTP/1.1: HTTP/2 knows methods, for one, that its parser does not. */
+  unreadable(): Promise<CheckAnswer>;
   /** The answer where that was thrown, by `decide` or because its answer cannot be written. What this throws becomes a 500. */
   refuse(thrown: unknown): CheckAnswer;
 }
@@ -55,6 +58,10 @@ export async function startCheckServer(options: CheckServerOptions): Promise<Con
       running.calls -= 1;
       if (running.calls === 0) running.quiet();
     });
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+    if (error.code === "ECONNRESET" || !socket.writable) socket.destroy();
+    else void refuseUnread(options.handler, socket);
   });
   const connections = new Set<Socket>();
   const listening = await listen(options.address, (socket) => {
@@ -110,6 +117,18 @@ async function serve(handler: CheckHandler, request: IncomingMessage, response: 
     } catch {
       write(response, { status: 500, headers: ["content-length", "0"] });
     }
+  }
+}
+
+/** There is no response to write to: the parser gave up before. */
+async function refuseUnread(handler: CheckHandler, socket: Duplex): Promise<void> {
+  try {
+    const { status, headers } = await handler.unreadable();
+    const lines = [`HTTP/1.1 ${status === 200 ? 500 : status} Refused`, "connection: close"];
+    for (let at = 0; at + 1 < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
+    socket.end(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
+  } catch {
+    socket.destroy();
   }
 }
 

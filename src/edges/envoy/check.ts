@@ -24,9 +24,20 @@ export function createCheckHandler(deps: CheckHandlerDeps): CheckHandler {
   };
   return {
     decide: createTurns({ clock: deps.clock, requestOf: checkRequestOf, decide }),
+    unreadable: () => decide(unread),
     refuse: (thrown) => refusal(deps, thrown),
   };
 }
+
+/** Nothing is known of it, so no method is: it is refused and recorded as any other call of none. */
+const unread: CheckRequest = {
+  requestId: "",
+  sourceAddress: "",
+  path: "",
+  host: "",
+  headers: {},
+  signal: new AbortController().signal,
+};
 
 /** What Envoy says of its own about the question. */
 const aboutQuestion = new Set(["content-length", "x-envoy-internal", "x-envoy-expected-rq-timeout-ms"]);
