@@ -3,14 +3,23 @@
  * nothing else.
  */
 
-/** In a question: the client's address without port. Envoy writes it; a client's own of that name is gone before. */
-export const sourceAddressHeader = "x-gatehouse-source-address";
+/**
+ * In a question: the client's address without port. Envoy writes it for every client, since nobody counts as internal; a client's
+ * own of that name is gone before.
+ */
+export const sourceAddressHeader = "x-envoy-external-address";
 
 /**
- * A question that waits is answered with this status after each turn, upon which Envoy asks again. One that gets no answer at all
- * within `limitMs` fails: Gatehouse hangs, or is gone without a word. Every other 5xx is a failure, too.
+ * A question that waits is answered after each turn with a status and a header upon which Envoy asks again. One that gets no answer at
+ * all within `limitMs` fails: Gatehouse hangs, or is gone without a word. Every other 5xx is a failure, too.
  */
-export const checkTurns = { turnMs: 3000, limitMs: 7000, againStatus: 503 } as const;
+export const checkTurns = {
+  turnMs: 3000,
+  limitMs: 7000,
+  againStatus: 503,
+  againHeader: "x-envoy-ratelimited",
+  retryOn: "envoy-ratelimited",
+} as const;
 
 /** In an allow: set for the driver. */
 export const setForDriver = ["x-gatehouse-cluster", "authorization"] as const;

@@ -1,11 +1,4 @@
-import {
-  checkTurns,
-  metadataHeaders,
-  neverAsked,
-  setForDriver,
-  shownToRefused,
-  sourceAddressHeader,
-} from "./check-headers.ts";
+import { checkTurns, metadataHeaders, neverAsked, setForDriver, shownToRefused } from "./check-headers.ts";
 import { any, duration, wrapped } from "./messages.ts";
 import type { Message } from "./resource.ts";
 import type { SnapshotSettings } from "./settings.ts";
@@ -49,15 +42,17 @@ function decide(settings: SnapshotSettings): Message {
         timeout: duration(settings.holdLimitMs + 5000),
       },
       authorization_request: {
-        headers_to_add: [
-          { key: sourceAddressHeader, value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%" },
-          ...turns(settings),
-        ],
+        // An order to Envoy itself, which does not leave it.
+        headers_to_add: [{ key: "x-envoy-upstream-rq-per-try-timeout-ms", value: String(checkTurns.limitMs) }],
       },
       authorization_response: {
         allowed_upstream_headers: named(setForDriver),
         allowed_client_headers: named(shownToRefused),
         dynamic_metadata_from_headers: named(metadataHeaders),
+      },
+      retry_policy: {
+        retry_on: checkTurns.retryOn,
+        num_retries: wrapped(Math.ceil(settings.holdLimitMs / checkTurns.turnMs) + 10),
       },
     },
     transport_api_version: "V3",
@@ -73,17 +68,6 @@ function decide(settings: SnapshotSettings): Message {
     decoder_header_mutation_rules: { disallow_expression: { regex: "x-request-id" } },
     include_peer_certificate: false,
   });
-}
-
-/** Orders to Envoy itself, which never leave it: how often it asks again, upon what, and how long each time may take. */
-function turns({ holdLimitMs }: SnapshotSettings): Message[] {
-  const { turnMs, limitMs, againStatus } = checkTurns;
-  return [
-    { key: "x-envoy-retry-on", value: "retriable-status-codes" },
-    { key: "x-envoy-retriable-status-codes", value: String(againStatus) },
-    { key: "x-envoy-max-retries", value: String(Math.ceil(holdLimitMs / turnMs) + 10) },
-    { key: "x-envoy-upstream-rq-per-try-timeout-ms", value: String(limitMs) },
-  ];
 }
 
 const named = (names: readonly string[]): Message => ({ patterns: names.map((exact) => ({ exact })) });

@@ -96,7 +96,7 @@ test("whatever a client sends, Envoy asks one plain question, and a driver sees 
   await Promise.all(work);
   const asked = world.checks.map((check) => ({ path: check.path, headers: headersOf(check), raw: check.rawHeaders }));
   for (const { odd, address, answer } of results) {
-    const about = asked.filter(({ headers }) => headers["x-gatehouse-source-address"] === address);
+    const about = asked.filter(({ headers }) => headers["x-envoy-external-address"] === address);
     expect(about.length, odd.name).toBeLessThanOrEqual(1);
     if (answer.code === 0) expect(about, odd.name).toHaveLength(1);
   }
@@ -104,13 +104,12 @@ test("whatever a client sends, Envoy asks one plain question, and a driver sees 
     const names = Object.keys(headers);
     expect(names.filter((name) => neverAsked.some((one) => one === name)).sort()).toEqual(["content-length", "host"]);
     expect(headers["content-length"]).toBe("0");
-    expect(headers["x-gatehouse-source-address"]).toMatch(/^127\.78\./);
+    expect(headers["x-envoy-external-address"]).toMatch(/^127\.78\./);
     expect(names.filter((name) => /^x-(gatehouse|envoy|forwarded)/.test(name)).sort()).toEqual([
       "x-envoy-expected-rq-timeout-ms",
       "x-envoy-external-address",
       "x-envoy-internal",
       "x-forwarded-proto",
-      "x-gatehouse-source-address",
     ]);
     expect(path).toMatch(/^\/[^ ]*$/);
   }

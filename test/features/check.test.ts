@@ -91,6 +91,7 @@ describe("an allowed call", () => {
       "cookie",
       "expect",
       "trailer",
+      "x-envoy-external-address",
       "x-envoy-upstream-rq-timeout-ms",
       "x-forwarded-for",
       "x-gatehouse-decision-id",

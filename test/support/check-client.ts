@@ -29,7 +29,7 @@ export function wireCheck(headers: Readonly<Record<string, string>>, method = "E
       host: "localhost:15003",
       "content-length": "0",
       ...headers,
-      "x-gatehouse-source-address": "127.0.0.9",
+      "x-envoy-external-address": "127.0.0.9",
       "x-envoy-internal": "true",
       "x-envoy-expected-rq-timeout-ms": "125000",
     },

@@ -41,7 +41,7 @@ const aboutTheMessage: readonly OddCall[] = [
 const ours: readonly OddCall[] = [
   ...withHeader("x-gatehouse-health-check", "1"),
   { name: "a health check", method: "GET", path: "/", lines: [["x-gatehouse-health-check", "1"]] },
-  ...withHeader("x-gatehouse-source-address", "10.0.0.1"),
+  ...withHeader("x-envoy-external-address", "10.0.0.1"),
   ...withHeader("x-envoy-internal", "true"),
   ...withHeader("x-envoy-expected-rq-timeout-ms", "1"),
   ...withHeader("x-envoy-auth-headers-to-remove", "authorization", "x-gatehouse-cluster", "x-request-id,:path"),

@@ -6,7 +6,10 @@ import type { CheckAnswer, CheckCall } from "./check-server.ts";
 /** How long Envoy may take to ask again (it waits up to 250 ms) before the call counts as given up, in milliseconds. */
 const askAgainMs = 2000;
 
-const again: CheckAnswer = { status: checkTurns.againStatus, headers: ["content-length", "0"] };
+const again: CheckAnswer = {
+  status: checkTurns.againStatus,
+  headers: [checkTurns.againHeader, "true", "content-length", "0"],
+};
 
 export interface TurnsDeps {
   readonly clock: Clock;

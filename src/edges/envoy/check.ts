@@ -45,17 +45,15 @@ const aboutQuestion = new Set(["content-length", "x-envoy-internal", "x-envoy-ex
 /** Envoy's question in our terms. Duplicates of a header are joined with a comma. */
 function checkRequestOf(call: CheckCall, signal: () => AbortSignal): CheckRequest {
   const headers = Object.create(null) as Record<string, string>;
-  let sourceAddress = "";
   const raw = call.rawHeaders;
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = (raw[at] as string).toLowerCase();
     const value = raw[at + 1] as string;
-    if (name === sourceAddressHeader) sourceAddress = value;
-    else if (!aboutQuestion.has(name)) headers[name] = name in headers ? `${headers[name]},${value}` : value;
+    if (!aboutQuestion.has(name)) headers[name] = name in headers ? `${headers[name]},${value}` : value;
   }
   return {
     requestId: headers["x-request-id"] ?? "",
-    sourceAddress,
+    sourceAddress: headers[sourceAddressHeader] ?? "",
     path: call.path,
     host: headers["host"] ?? "",
     headers,
