@@ -48,16 +48,17 @@ const maxHeaderBytes = 128 * 1024;
  */
 export async function startCheckServer(options: CheckServerOptions): Promise<ControlServer> {
   const running = { calls: 0, draining: false, quiet: (): void => undefined };
+  const over = (): void => {
+    running.calls -= 1;
+    if (running.calls === 0) running.quiet();
+  };
   const server = httpServer(options);
   // Node would leave out what comes after the first 1,000: a header that is not decided upon is not taken from the driver either.
   server.maxHeadersCount = 0;
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     running.calls += 1;
     if (running.draining) response.shouldKeepAlive = false;
-    void serve(options.handler, request, response).finally(() => {
-      running.calls -= 1;
-      if (running.calls === 0) running.quiet();
-    });
+    void serve(options.handler, request, response, over);
   });
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
     if (error.code === "ECONNRESET" || !socket.writable) socket.destroy();
@@ -106,17 +107,27 @@ function httpServer({ address, tls }: CheckServerOptions): Server {
   });
 }
 
-async function serve(handler: CheckHandler, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(
+  handler: CheckHandler,
+  request: IncomingMessage,
+  response: ServerResponse,
+  over: () => void,
+): Promise<void> {
   response.sendDate = false;
   try {
     write(response, await handler.decide(new Call(request, response)));
   } catch (thrown) {
-    if (response.headersSent) return;
-    try {
-      write(response, handler.refuse(thrown));
-    } catch {
-      write(response, { status: 500, headers: ["content-length", "0"] });
-    }
+    refuse(handler, response, thrown);
+  }
+  over();
+}
+
+function refuse(handler: CheckHandler, response: ServerResponse, thrown: unknown): void {
+  if (response.headersSent) return;
+  try {
+    write(response, handler.refuse(thrown));
+  } catch {
+    write(response, { status: 500, headers: ["content-length", "0"] });
   }
 }
 
