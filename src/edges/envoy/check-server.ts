@@ -16,7 +16,10 @@ export interface CheckCall {
   readonly signal: AbortSignal;
 }
 
-/** What Envoy is told: 200 lets the call through, every other status refuses it, and 5xx is taken for a failure of ours, except "ask again" (see `checkTurns`). */
+/**
+ * What Envoy is told: 200 lets the call through, every other status refuses it, and 5xx is taken for a failure of ours, except for
+ * "ask again" (see `checkTurns`).
+ */
 export interface CheckAnswer {
   readonly status: number;
   /** Names and values in turn; values one character for each byte, visible ones and spaces only. */
