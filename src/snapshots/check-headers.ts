@@ -10,11 +10,12 @@
 export const sourceAddressHeader = "x-envoy-external-address";
 
 /**
- * A question that waits is answered after each turn with a status and a header upon which Envoy asks again. One that gets no answer at
+ * A question that waits is answered after each turn with a status and a header upon which Envoy asks again, within `pauseMs`. One that gets no answer at
  * all within `limitMs` fails: Gatehouse hangs, or is gone without a word. Every other 5xx is a failure, too.
  */
 export const checkTurns = {
   turnMs: 3000,
+  pauseMs: 200,
   limitMs: 7000,
   againStatus: 503,
   againHeader: "x-envoy-ratelimited",

@@ -52,6 +52,8 @@ function decide(settings: SnapshotSettings): Message {
       },
       retry_policy: {
         retry_on: checkTurns.retryOn,
+        // By default Envoy would wait for seconds, and Gatehouse take the call for given up.
+        retry_back_off: { base_interval: duration(50), max_interval: duration(checkTurns.pauseMs) },
         num_retries: wrapped(Math.ceil(settings.holdLimitMs / checkTurns.turnMs) + 10),
       },
     },

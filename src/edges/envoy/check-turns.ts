@@ -3,8 +3,8 @@ import type { Clock } from "../../kernel/clock.ts";
 import { checkTurns } from "../../snapshots/check-headers.ts";
 import type { CheckAnswer, CheckCall } from "./check-server.ts";
 
-/** How long Envoy may take to ask again (it waits up to 250 ms) before the call counts as given up, in milliseconds. */
-const askAgainMs = 2000;
+/** How long Envoy may take to ask again before the call counts as given up, in milliseconds: ten times as long as it waits. */
+const askAgainMs = 10 * checkTurns.pauseMs;
 
 const again: CheckAnswer = {
   status: checkTurns.againStatus,
