@@ -30,7 +30,12 @@ describe("the Dockerfile", () => {
 
   it("runs as a user that is not root, and nothing but Gatehouse", () => {
     expect(stepOf("USER")).toBe("65532:65532");
-    expect(JSON.parse(stepOf("ENTRYPOINT") ?? "")).toEqual(["node", "--max-semi-space-size=4", "/app/dist/cli.js"]);
+    expect(JSON.parse(stepOf("ENTRYPOINT") ?? "")).toEqual([
+      "node",
+      "--max-semi-space-size=4",
+      "--no-memory-reducer",
+      "/app/dist/cli.js",
+    ]);
     expect(last?.steps.filter(({ instruction }) => instruction === "RUN" || instruction === "ADD")).toEqual([]);
   });
 
