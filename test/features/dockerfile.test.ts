@@ -48,8 +48,9 @@ describe("the image", () => {
   let folder: string;
   let root: string;
   const gatehouse = async (...args: string[]): Promise<CommandResult> => {
-    const [program = "", pauses = "", entry = ""] = JSON.parse(stepOf("ENTRYPOINT") ?? "[]") as string[];
-    return await runCommand(program, [pauses, join(root, entry), ...args], {
+    const [program = "", ...given] = JSON.parse(stepOf("ENTRYPOINT") ?? "[]") as string[];
+    const entry = given.pop() ?? "";
+    return await runCommand(program, [...given, join(root, entry), ...args], {
       env: pathOnly,
       cwd: root,
       timeoutMs: 30_000,
