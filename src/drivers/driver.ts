@@ -25,6 +25,12 @@ export interface DriverFailure {
   readonly at: number;
 }
 
+/** Where a driver listens: an IP address and its port. */
+export interface DriverAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** One Spark Connect server, as its runtime knows it. Immutable: a change is a new value with the same uid. */
 export interface Driver {
   /** The incarnation: differs whenever a driver is made anew under the same name. */
@@ -41,7 +47,7 @@ export interface Driver {
   readonly profile: string;
   readonly phase: DriverPhase;
   /** Where it listens; present from `ready` on. */
-  readonly address: { readonly host: string; readonly port: number } | undefined;
+  readonly address: DriverAddress | undefined;
   /** Its own bearer token; absent only for profiles with `allow_tokenless`. */
   readonly token: Secret | undefined;
   /** ms since the epoch */

@@ -1,10 +1,5 @@
 import type { Secret } from "../kernel/secret.ts";
-
-/** Where a driver listens: an IP address and its port. */
-export interface DriverAddress {
-  readonly host: string;
-  readonly port: number;
-}
+import type { DriverAddress } from "./driver.ts";
 
 /**
  * Port: how a runtime finds out that a driver serves, before anybody else calls it. An open port is not enough: the server

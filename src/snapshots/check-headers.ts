@@ -10,8 +10,8 @@
 export const sourceAddressHeader = "x-envoy-external-address";
 
 /**
- * A question that waits is answered after each turn with a status and a header upon which Envoy asks again, within `pauseMs`. One that gets no answer at
- * all within `limitMs` fails: Gatehouse hangs, or is gone without a word. Every other 5xx is a failure, too.
+ * A question that waits is answered after each turn with a status and a header upon which Envoy asks again, within `pauseMs`. One
+ * that gets no answer at all within `limitMs` fails: Gatehouse hangs, or is gone without a word. Every other 5xx is a failure, too.
  */
 export const checkTurns = {
   turnMs: 3000,
@@ -22,8 +22,11 @@ export const checkTurns = {
   retryOn: "envoy-ratelimited",
 } as const;
 
+/** In an allow: the cluster that the route takes. A client's own of that name is gone before any filter runs. */
+export const clusterHeader = "x-gatehouse-cluster";
+
 /** In an allow: set for the driver. */
-export const setForDriver = ["x-gatehouse-cluster", "authorization"] as const;
+export const setForDriver = [clusterHeader, "authorization"] as const;
 
 /** In an allow: names that the driver must not see, with commas between them. Envoy's own name for it. */
 export const removedForDriverHeader = "x-envoy-auth-headers-to-remove";

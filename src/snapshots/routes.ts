@@ -1,10 +1,8 @@
 import { sparkMethods } from "../spark/methods.ts";
+import { clusterHeader, sourceAddressHeader } from "./check-headers.ts";
 import { any, duration } from "./messages.ts";
 import type { Message } from "./resource.ts";
 import type { SnapshotSettings } from "./settings.ts";
-
-/** Check names the cluster in this header. A client's own is gone before any filter runs. */
-const clusterHeader = "x-gatehouse-cluster";
 
 /**
  * Headers that Gatehouse or Envoy added and that are no driver's business. Not x-request-id: the access log takes a
@@ -14,7 +12,7 @@ const removedBeforeDriver = [
   clusterHeader,
   "x-forwarded-for",
   "x-forwarded-proto",
-  "x-envoy-external-address",
+  sourceAddressHeader,
   "x-spark-session-id",
   "authentication",
 ];

@@ -10,18 +10,10 @@ import type { HttpWire } from "../support/http-wire.ts";
 import { until } from "../support/until.ts";
 
 const world = checkServerWorld();
-const { asked, start, wire, wired, isTaken } = world;
+const { asked, start, wire, wired, expectWell, isTaken } = world;
 
 beforeEach(world.begin);
 afterEach(world.end);
-
-/** The server is as well as ever. */
-async function expectWell(address: string): Promise<void> {
-  const fresh = wire(address);
-  fresh.send(question("/well"));
-  expect((await fresh.answer(0)).headers.get("x-path")).toBe("/well");
-  fresh.cut();
-}
 
 describe("what is no question", () => {
   it.each([

@@ -8,18 +8,10 @@ import { until } from "../support/until.ts";
 // What is no question, bodies and the end of a server are in check-server-wire.test.ts.
 
 const world = checkServerWorld();
-const { asked, start, wire, atEnd } = world;
+const { asked, start, wire, expectWell, atEnd } = world;
 
 beforeEach(world.begin);
 afterEach(world.end);
-
-/** The server is as well as ever. */
-async function expectWell(address: string): Promise<void> {
-  const fresh = wire(address);
-  fresh.send(question("/well"));
-  expect((await fresh.answer(0)).headers.get("x-path")).toBe("/well");
-  fresh.cut();
-}
 
 /** A stock client's question: status and the path that the answer names. */
 function stockly(address: string, agent: Agent, path: string, name: string): Promise<readonly [number, unknown]> {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { expect } from "vitest";
 import {
   type CheckAnswer,
   type CheckCall,
@@ -14,12 +15,9 @@ import { headersOf } from "./check-client.ts";
 import { type HttpWire, httpWire } from "./http-wire.ts";
 
 /** An answer that lets a call through. */
-export const allowing = (...headers: string[]): CheckAnswer => ({
-  status: 200,
-  headers: [...headers, "content-length", "0"],
-});
+export const allowing = (...headers: string[]): CheckAnswer => ({ status: 200, headers });
 /** The refusal of whatever was thrown, unless the test has one of its own. */
-export const refused: CheckAnswer = { status: 403, headers: ["x-refused", "yes", "content-length", "0"] };
+export const refused: CheckAnswer = { status: 403, headers: ["x-refused", "yes"] };
 /** Each question's own answer: what it asked. */
 export const echo = async (call: CheckCall): Promise<CheckAnswer> =>
   allowing("x-path", call.path, "x-name", headersOf(call)["x-name"] ?? "");
@@ -45,6 +43,8 @@ export interface CheckServerWorld {
   /** A connection to that address, cut at the end. */
   wire(this: void, address: string): HttpWire;
   wired(this: void, socket: Socket): HttpWire;
+  /** The server, which answers as `echo` does, is as well as ever. */
+  expectWell(this: void, address: string): Promise<void>;
   /** Done at the end of the test. */
   atEnd(this: void, what: () => void): void;
   /** Whether anybody takes a connection there. */
@@ -87,7 +87,7 @@ export function checkServerWorld(): CheckServerWorld {
           asked.push(call);
           return decide(call);
         },
-        unreadable: async () => ({ status: 400, headers: ["content-length", "0"] }),
+        unreadable: async () => ({ status: 400, headers: [] }),
         refuse,
       };
       server = await startCheckServer({ address: `unix:${join(folder, "s", "check.sock")}`, handler, ...options });
@@ -97,6 +97,12 @@ export function checkServerWorld(): CheckServerWorld {
     wired(socket) {
       endings.push(() => socket.destroy());
       return httpWire(socket);
+    },
+    async expectWell(address) {
+      const fresh = world.wire(address);
+      fresh.send(question("/well"));
+      expect((await fresh.answer(0)).headers.get("x-path")).toBe("/well");
+      fresh.cut();
     },
     atEnd: (what) => void endings.push(what),
     isTaken: (address) =>

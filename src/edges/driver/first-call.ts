@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
 import { connect, isIPv6 } from "node:net";
 import { status } from "@grpc/grpc-js";
-import type { DriverAddress, FirstCall } from "../../drivers/first-call.ts";
+import type { DriverAddress } from "../../drivers/driver.ts";
+import type { FirstCall } from "../../drivers/first-call.ts";
 import type { Secret } from "../../kernel/secret.ts";
 
 /** The answers of a server that is not there yet, or that is not the one which knows our token. */

@@ -110,6 +110,9 @@ function httpServer({ address, tls }: CheckServerOptions): Server {
   });
 }
 
+/** No answer has one. */
+const noBody = ["content-length", "0"];
+
 async function serve(
   handler: CheckHandler,
   request: IncomingMessage,
@@ -130,7 +133,7 @@ function refuse(handler: CheckHandler, response: ServerResponse, thrown: unknown
   try {
     write(response, handler.refuse(thrown));
   } catch {
-    write(response, { status: 500, headers: ["content-length", "0"] });
+    write(response, { status: 500, headers: [] });
   }
 }
 
@@ -139,7 +142,8 @@ async function refuseUnread(handler: CheckHandler, socket: Duplex): Promise<void
   try {
     const { status, headers } = await handler.unreadable();
     const lines = [`HTTP/1.1 ${status === 200 ? 500 : status} Refused`, "connection: close"];
-    for (let at = 0; at + 1 < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
+    const all = [...headers, ...noBody];
+    for (let at = 0; at + 1 < all.length; at += 2) lines.push(`${all[at]}: ${all[at + 1]}`);
     socket.end(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
   } catch {
     socket.destroy();
@@ -148,7 +152,7 @@ async function refuseUnread(handler: CheckHandler, socket: Duplex): Promise<void
 
 /** @throws Error where it is no answer that can be written; nothing is, then */
 function write(response: ServerResponse, { status, headers }: CheckAnswer): void {
-  response.writeHead(status, headers as string[]).end();
+  response.writeHead(status, [...headers, ...noBody]).end();
 }
 
 class Call implements CheckCall {

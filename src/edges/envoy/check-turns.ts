@@ -8,7 +8,7 @@ const askAgainMs = 10 * checkTurns.pauseMs;
 
 const again: CheckAnswer = {
   status: checkTurns.againStatus,
-  headers: [checkTurns.againHeader, "true", "content-length", "0"],
+  headers: [checkTurns.againHeader, "true"],
 };
 
 export interface TurnsDeps {
@@ -28,7 +28,7 @@ export function createTurns({ clock, requestOf, decide }: TurnsDeps): (call: Che
   const waits = new Map<string, Wait>();
   return (call) =>
     new Promise((resolve, reject) => {
-      const asked: Asked = { resolve, reject, signal: () => call.signal };
+      const asked: Asked = { call, resolve, reject };
       let wait: Wait | undefined;
       const request = requestOf(call, () => {
         wait ??= begin(waits, clock, request, asked);
@@ -52,9 +52,9 @@ export function createTurns({ clock, requestOf, decide }: TurnsDeps): (call: Che
 
 /** One question on its way: who waits for the answer to it. */
 interface Asked {
+  readonly call: CheckCall;
   resolve(answer: CheckAnswer): void;
   reject(thrown: unknown): void;
-  signal(): AbortSignal;
 }
 
 /** Tells them how it ended. */
@@ -111,7 +111,7 @@ class Wait {
     const left = (): void => {
       if (this.#asked === asked) this.#giveUp();
     };
-    const signal = asked.signal();
+    const { signal } = asked.call;
     if (signal.aborted) left();
     else signal.addEventListener("abort", left, { once: true });
     if (this.#forget !== undefined)

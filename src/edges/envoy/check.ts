@@ -6,6 +6,7 @@ import type { CheckAnswer, CheckCall, CheckHandler } from "./check-server.ts";
 import { createTurns } from "./check-turns.ts";
 import { renderAllow } from "./render-allow.ts";
 import { renderDenial, renderDeny } from "./render-deny.ts";
+import { addHeader, noHeaders } from "./request-headers.ts";
 
 export interface CheckHandlerDeps {
   readonly clock: Clock;
@@ -42,14 +43,13 @@ const unread: CheckRequest = {
 /** What Envoy says of its own about the question. */
 const aboutQuestion = new Set(["content-length", "x-envoy-internal", "x-envoy-expected-rq-timeout-ms"]);
 
-/** Envoy's question in our terms. Duplicates of a header are joined with a comma. */
+/** Envoy's question in our terms. */
 function checkRequestOf(call: CheckCall, signal: () => AbortSignal): CheckRequest {
-  const headers = Object.create(null) as Record<string, string>;
+  const headers = noHeaders();
   const raw = call.rawHeaders;
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = (raw[at] as string).toLowerCase();
-    const value = raw[at + 1] as string;
-    if (!aboutQuestion.has(name)) headers[name] = name in headers ? `${headers[name]},${value}` : value;
+    if (!aboutQuestion.has(name)) addHeader(headers, name, raw[at + 1] as string);
   }
   return {
     requestId: headers["x-request-id"] ?? "",

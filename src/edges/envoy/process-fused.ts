@@ -7,6 +7,7 @@ import type { CommonResponse, ProcessingRequest } from "./protos-process.ts";
 import { type AllowedCheck, allowedCheck } from "./render-allow.ts";
 import { denialOf, httpStatusForEnvoy } from "./render-deny.ts";
 import { renderImmediate } from "./render-immediate.ts";
+import { addHeader, noHeaders } from "./request-headers.ts";
 
 export interface FusedDeps {
   readonly clock: Clock;
@@ -50,14 +51,11 @@ function mutationOf({ headers, headersToRemove }: AllowedCheck): CommonResponse 
   };
 }
 
-/** Envoy's question in our terms: as in a Check, duplicates of a header are joined with a comma. */
+/** Envoy's question in our terms. */
 function checkRequestOf(message: ProcessingRequest, stream: ProcessStream): CheckRequest {
-  const headers = Object.create(null) as Record<string, string>;
+  const headers = noHeaders();
   for (const { key, value = "", raw_value: raw } of message.request_headers?.headers?.headers ?? []) {
-    const name = key.toLowerCase();
-    const text = raw === undefined || raw.length === 0 ? value : Buffer.from(raw).toString("utf8");
-    const before = headers[name];
-    headers[name] = before === undefined ? text : `${before},${text}`;
+    addHeader(headers, key, raw === undefined || raw.length === 0 ? value : Buffer.from(raw).toString("utf8"));
   }
   return {
     requestId: headers["x-request-id"] ?? "",

@@ -20,7 +20,7 @@ export interface Metadata {
   readonly filter_metadata?: Readonly<Record<string, Struct>>;
 }
 
-/** `value` in ext_authz answers (Envoy ignores `raw_value` there); `raw_value` in ext_proc, both ways. */
+/** `raw_value` in ext_proc, both ways. */
 export interface HeaderValue {
   readonly key: string;
   readonly value?: string;

@@ -1,7 +1,7 @@
 import type { Allowed } from "../../decisions/decision.ts";
 import { ownerId } from "../../identity/principal.ts";
 import { displayKey } from "../../sessions/session-key.ts";
-import { removedForDriverHeader } from "../../snapshots/check-headers.ts";
+import { clusterHeader, removedForDriverHeader } from "../../snapshots/check-headers.ts";
 import type { CheckAnswer } from "./check-server.ts";
 import { type Facts, factHeaders } from "./facts.ts";
 
@@ -24,7 +24,7 @@ export function renderAllow(decision: Allowed, requestHeaders: Readonly<Record<s
   const { headers, headersToRemove, metadata } = allowedCheck(decision, requestHeaders);
   const told = factHeaders(metadata);
   for (const [name, value] of headers) told.push(name, value);
-  told.push(removedForDriverHeader, headersToRemove.join(","), "content-length", "0");
+  told.push(removedForDriverHeader, headersToRemove.join(","));
   return { status: 200, headers: told };
 }
 
@@ -55,8 +55,6 @@ export function allowedCheck(decision: Allowed, requestHeaders: Readonly<Record<
     },
   };
 }
-
-const clusterHeader = "x-gatehouse-cluster";
 
 /**
  * Every header that a driver must not see. Envoy removes after it sets, so a header that we set is never named, even

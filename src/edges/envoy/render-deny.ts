@@ -30,7 +30,7 @@ export function renderDeny(decision: Denied): CheckAnswer {
 export function renderDenial(denial: GrpcDenial, facts: Facts): CheckAnswer {
   const told: string[] = [];
   for (const { name, value } of grpcDenialHeaders(denial)) told.push(name, value);
-  told.push(...factHeaders({ ...facts, decision_id: denial.decisionId, reason: denial.reason }), "content-length", "0");
+  told.push(...factHeaders({ ...facts, decision_id: denial.decisionId, reason: denial.reason }));
   return { status: refusingStatus(denial), headers: told };
 }
 

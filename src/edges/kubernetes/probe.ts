@@ -1,4 +1,5 @@
-import type { DriverAddress, FirstCall } from "../../drivers/first-call.ts";
+import type { DriverAddress } from "../../drivers/driver.ts";
+import type { FirstCall } from "../../drivers/first-call.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Secret } from "../../kernel/secret.ts";
 

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { DriverAddress } from "../../drivers/driver.ts";
 import type { LocalProfile, SparkInstallation } from "./options.ts";
 
 export interface JavaCommandInput {
@@ -7,7 +8,7 @@ export interface JavaCommandInput {
   readonly folder: string;
   /** What the driver writes goes below it. */
   readonly ownFolder: string;
-  readonly address: { readonly host: string; readonly port: number };
+  readonly address: DriverAddress;
   readonly token: string | undefined;
   readonly profile: LocalProfile;
   readonly installation: SparkInstallation;

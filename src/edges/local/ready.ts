@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { DriverAddress, FirstCall } from "../../drivers/first-call.ts";
+import type { DriverAddress } from "../../drivers/driver.ts";
+import type { FirstCall } from "../../drivers/first-call.ts";
 import type { Secret } from "../../kernel/secret.ts";
 import { listensAt } from "./listener.ts";
 
