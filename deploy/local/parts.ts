@@ -40,7 +40,7 @@ export async function startIssuerProcess(layout: Layout, options: IssuerOptions)
 }
 
 /** For Node, as in the Dockerfile, which says why. */
-const steadySpeed = ["--max-semi-space-size=4", "--no-memory-reducer"];
+export const steadySpeed = ["--max-semi-space-size=4", "--no-memory-reducer"];
 
 /**
  * Writes the configuration and starts Gatehouse with it: the sources, or what `npm run build` made where

@@ -22,8 +22,8 @@ export interface PublisherOptions {
   readonly ceilingMs?: number;
   /** Whether a client's call waits for a driver now: then a change is published at once. Default: never. */
   readonly awaited?: () => boolean;
-  /** Runs a task once everything else that is due has had its turn; returns what cancels it. Default: by the clock. */
-  readonly nextTurn?: (task: () => void) => () => void;
+  /** Runs the task of the next turn, after one that took so long (ms); returns what cancels it. Default: by the clock, at once. */
+  readonly nextTurn?: (tookMs: number, task: () => void) => () => void;
 }
 
 /** Keeps what Envoy is given equal to what is known of the drivers. */
@@ -141,6 +141,7 @@ function publishOrCollect(state: State): void {
 function publish(state: State): void {
   const { registry, clock, nextTurn } = state.options;
   if (!registry.synced) return;
+  const begun = performance.now();
   state.cancelTimer();
   state.cancelTurn?.();
   state.afterQuiet = false;
@@ -150,8 +151,9 @@ function publish(state: State): void {
   else publishSome(state, state.changed);
   state.unfinished = state.gone.size + state.changed.size > 0;
   if (!state.unfinished) state.changedAt = undefined;
-  const later = nextTurn ?? ((task) => clock.after(0, task));
-  state.cancelTurn = later(() => {
+  const later = nextTurn ?? ((_tookMs, task) => clock.after(0, task));
+  // Single changes do not wait for one another.
+  state.cancelTurn = later(state.unfinished ? performance.now() - begun : 0, () => {
     state.cancelTurn = undefined;
     if (state.changedAt !== undefined) publishOrCollect(state);
   });

@@ -10,6 +10,7 @@ import { beginDeciding } from "../edges/envoy/process-fused.ts";
 import { accessLog } from "../edges/envoy/read-access-log.ts";
 import { type ControlServer, type ControlServerOptions, startControlServer } from "../edges/envoy/server.ts";
 import { createPublisher, type Publisher } from "../flows/publish.ts";
+import { afterPause } from "../kernel/pace.ts";
 import type { ServerCertificate } from "../snapshots/settings.ts";
 import type { Door, Kernel } from "./door.ts";
 import { absoluteAddress, type ControlAddresses, snapshotSettings } from "./envoy-settings.ts";
@@ -140,7 +141,7 @@ async function startAds(
     debounceMs: config.xds.debounce_ms,
     ceilingMs: config.xds.debounce_ceiling_ms,
     awaited: () => life.provisioner.holds() > 0,
-    nextTurn,
+    nextTurn: afterPause,
   });
   life.publishNow = () => publisher.publishNow();
   const ads = createAds({
@@ -151,12 +152,6 @@ async function startAds(
   });
   await listen.streams(config.control.ads, ads.service, { maxReceiveBytes: adsReceiveBytes, streamsForEver: true });
   return { publisher, ads };
-}
-
-/** After what has come in meanwhile, decisions above all. */
-function nextTurn(task: () => void): () => void {
-  const immediate = setImmediate(task);
-  return () => clearImmediate(immediate);
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms).unref());

@@ -86,18 +86,16 @@ process.send?.({});
 async function carryOut(order: XdsOrder): Promise<XdsAnswer> {
   if (sink === undefined) throw new Error("the registry is not watching");
   if (order.collect === true) globalThis.gc?.();
+  const acknowledged = expectAll(order);
+  const appearing = (order.put ?? []).flatMap((range) => driversOf(range));
+  if (order.afterMs !== undefined) await pause(order.afterMs);
   const { user, system } = process.cpuUsage();
   delay.reset();
   delay.enable();
   const begun = performance.now();
-  const acknowledged = expectAll(order);
-  let inTurn = 0;
-  for (const range of order.put ?? []) {
-    for (let i = range.from; i < range.to; i += 1) {
-      sink.upsert(driver(i, range));
-      inTurn += 1;
-      if (inTurn % changesPerTurn === 0) await new Promise((resolve) => void setImmediate(resolve));
-    }
+  for (const [i, driver] of appearing.entries()) {
+    if (i > 0 && i % changesPerTurn === 0) await new Promise((resolve) => void setImmediate(resolve));
+    sink.upsert(driver);
   }
   for (const range of order.remove ?? []) {
     for (let i = range.from; i < range.to; i += 1) {
@@ -133,6 +131,12 @@ function expectAll(order: XdsOrder): Promise<void> {
     done = resolve;
   });
 }
+
+function driversOf(range: DriverRange): Driver[] {
+  return Array.from({ length: range.to - range.from }, (_, at) => driver(range.from + at, range));
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
 function driver(i: number, { port, host, app }: DriverRange): Driver {
   return {

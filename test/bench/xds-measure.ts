@@ -9,7 +9,7 @@ import type { Stack } from "../support/stack.ts";
 import type { BenchContext } from "./context.ts";
 import { type LoadPlan, type LoadResult, runLoad } from "./load.ts";
 import type { Sample } from "./scenario.ts";
-import type { DriverRange, XdsAnswer } from "./xds-orders.ts";
+import type { DriverRange } from "./xds-orders.ts";
 import { startGatehouse, startGoControlPlane, type XdsServer } from "./xds-servers.ts";
 
 /** Who pushes. */
@@ -43,6 +43,9 @@ export interface XdsWorld {
 const drivers = 10_000;
 const many: DriverRange = { from: 0, to: drivers, port: 15002 };
 const both = ["cluster", "endpoints"] as const;
+const warmUps = 3;
+
+type Load = (seconds: number) => Promise<LoadResult>;
 
 /** One round: Envoy connects to a server that knows 10,000 drivers; then 10,000 appear at a server that Envoy is connected to. */
 export async function measureXds(kind: XdsKind, world: XdsWorld): Promise<Sample> {
@@ -135,17 +138,18 @@ async function laterPush(server: XdsServer, world: XdsWorld, kind: XdsKind): Pro
   await server.order({ put: [world.called], synced: true });
   return await withEnvoy(kind, world, async (envoy) => {
     await envoyReady(world.stack.ports, { deadlineMs: 30_000, children: [envoy] });
-    const load = async (seconds: number) => await runLoad(world.context.peers, { ...world.plan, seconds });
+    const load: Load = async (seconds) => await runLoad(world.context.peers, { ...world.plan, seconds });
     await load(1);
     const before = residentKb(envoy.pid);
     const pushed = await server.order({ put: [many], expect: both });
     const after = residentKb(envoy.pid);
     await server.order({ remove: [many], expect: ["cluster"] });
+    for (let i = 0; i < warmUps; i += 1) await warmUp(server, load);
     await pause(1000);
     // As long as the whole push: what it costs Envoy's worker comes when the endpoints do, which may be at its end.
     const seconds = Math.ceil(1.2 * pushed.ms) / 1000;
     const calm = await load(seconds);
-    const [, under] = await Promise.all([pushUnderLoad(server), load(seconds)]);
+    const under = await pushUnderLoad(server, load, seconds);
     return {
       [xdsFigures.appeared]: pushed.ms,
       [xdsFigures.serverCpu]: pushed.cpuMs,
@@ -155,10 +159,19 @@ async function laterPush(server: XdsServer, world: XdsWorld, kind: XdsKind): Pro
   });
 }
 
-/** Begins when the load does: its first calls wait for their connections. */
-async function pushUnderLoad(server: XdsServer): Promise<XdsAnswer> {
-  await pause(100);
-  return await server.order({ put: [many], expect: both });
+/** A server that never pushed so much compiles while it does; for some, that takes more of the machine than the push. */
+async function warmUp(server: XdsServer, load: Load): Promise<void> {
+  await server.order({ put: [many], expect: both });
+  await server.order({ remove: [many], expect: ["cluster"] });
+  await load(1);
+}
+
+/** The changes come 100 ms after the load's beginning: its first calls wait for their connections. */
+async function pushUnderLoad(server: XdsServer, load: Load, seconds: number): Promise<LoadResult> {
+  const pushed = server.order({ put: [many], expect: both, afterMs: 600 });
+  await pause(500);
+  const [under] = await Promise.all([load(seconds), pushed]);
+  return under;
 }
 
 function latencies(calm: LoadResult, under: LoadResult): Sample {

@@ -10,6 +10,8 @@ export interface XdsOrder {
   readonly awaiting?: readonly DriverRange[];
   /** Collect garbage first. */
   readonly collect?: boolean;
+  /** The changes come that long after the order, in milliseconds: what the server itself needs to measure them is ready by then. */
+  readonly afterMs?: number;
 }
 
 /** The drivers from `from` to before `to`. */

@@ -2,6 +2,7 @@ import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { steadySpeed } from "../../deploy/local/parts.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { encodeResource } from "../../src/edges/envoy/encode.ts";
 import { readCertificate } from "../../src/edges/tls/certificate-files.ts";
@@ -24,7 +25,7 @@ export interface XdsServer {
 /** Gatehouse with all its servers, at the addresses of that configuration file. */
 export async function startGatehouse(configFile: string): Promise<XdsServer> {
   const child = fork(fileURLToPath(new URL("xds-gatehouse-process.ts", import.meta.url)), [configFile], {
-    execArgv: ["--expose-gc", "--import", import.meta.resolve("tsx")],
+    execArgv: [...steadySpeed, "--expose-gc", "--import", import.meta.resolve("tsx")],
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
   await message(child);

@@ -3,6 +3,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import { GrpcStatus } from "../../kernel/grpc-status.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Metrics } from "../../kernel/metrics.ts";
+import { afterPause } from "../../kernel/pace.ts";
 import { typeUrls } from "../../snapshots/resource.ts";
 import {
   type Acknowledgement,
@@ -100,20 +101,26 @@ function takeRequest(stream: Stream, request: DeltaDiscoveryRequest): void {
   pump(stream);
 }
 
+/** A response of so many is no part of a big push: what comes after it, such as the endpoints of one cluster, comes at once. */
+const fewResources = 10;
+
 /**
- * Sends one response; the next one when this one is out and others have had their turn, so that a big push does not keep
- * decisions waiting. What is not sent stays in `delta` as names: a slow reader costs no more than a fast one, and gets what
+ * Sends one response; the next one when this one is out and after a pause, so that a big push does not keep decisions
+ * waiting. What is not sent stays in `delta` as names: a slow reader costs no more than a fast one, and gets what
  * is true when it reads.
  */
 function pump(stream: Stream): void {
   const { clock, metrics } = stream.options;
   stream.cancelWake();
   if (stream.sending) return;
+  const begun = performance.now();
   const response = stream.delta.next(clock.now());
   if (response !== undefined) {
     stream.sending = true;
     metrics.count("gatehouse_xds_pushes_total", { type: shortType(response.typeUrl) });
-    stream.call.write(onTheWire(response), () => setImmediate(() => sent(stream)));
+    let tookMs = 0;
+    stream.call.write(onTheWire(response), () => void afterPause(tookMs, () => sent(stream)));
+    if (response.resources.length > fewResources) tookMs = performance.now() - begun;
     return;
   }
   const wake = stream.delta.wakeAt();

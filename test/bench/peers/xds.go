@@ -64,6 +64,7 @@ type xdsOrder struct {
 	Expect   []string      `json:"expect"`
 	Synced   bool          `json:"synced"`
 	Collect  bool          `json:"collect"`
+	AfterMs  int           `json:"afterMs"`
 }
 
 type xdsAnswer struct {
@@ -132,8 +133,6 @@ func carryOut(order xdsOrder, world *xdsWorld, held holder, acks *acks) (xdsAnsw
 	if order.Collect {
 		debug.FreeOSMemory()
 	}
-	cpu := cpuMs()
-	begun := time.Now()
 	var names []string
 	for _, ranges := range [][]driverRange{order.Put, order.Remove, order.Awaiting} {
 		for _, r := range ranges {
@@ -143,6 +142,9 @@ func carryOut(order xdsOrder, world *xdsWorld, held holder, acks *acks) (xdsAnsw
 		}
 	}
 	done := acks.expect(order.Expect, names)
+	time.Sleep(time.Duration(order.AfterMs) * time.Millisecond)
+	cpu := cpuMs()
+	begun := time.Now()
 	if err := held.apply(order, world); err != nil {
 		return xdsAnswer{}, err
 	}
