@@ -73,10 +73,13 @@ export interface EnvoyParts {
   readonly adminPort: number;
   /** The configuration of the Gatehouse that it follows. */
   readonly config: ConfigTree;
+  /** See `ChildOptions`. */
+  readonly ownSession?: boolean;
 }
 
 /** Writes Envoy's bootstrap and starts Envoy with it. One worker thread: enough for one person. */
-export async function startEnvoyProcess(layout: Layout, { program, adminPort, config }: EnvoyParts): Promise<Child> {
+export async function startEnvoyProcess(layout: Layout, parts: EnvoyParts): Promise<Child> {
+  const { program, adminPort, config, ownSession = true } = parts;
   const loaded = loadConfig({ file: stringify(config), env: {} });
   const settings = bootstrapSettings(loaded, { nodeId: `local-${adminPort}`, admin: `127.0.0.1:${adminPort}` });
   writePrivateFile(layout.bootstrapFile, `${JSON.stringify(bootstrapOf(settings), undefined, 2)}\n`);
@@ -87,6 +90,7 @@ export async function startEnvoyProcess(layout: Layout, { program, adminPort, co
     cwd: layout.folder,
     env: plainEnvironment(),
     logFile: join(layout.logs, "envoy.log"),
+    ownSession,
   });
 }
 

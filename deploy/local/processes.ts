@@ -16,6 +16,8 @@ export interface ChildOptions {
   readonly logFile: string;
   /** Written to standard input, which then stays open until this process ends. Without it there is no standard input. */
   readonly input?: string;
+  /** Default true. In ours, a Ctrl-C at the terminal reaches it too. */
+  readonly ownSession?: boolean;
 }
 
 export interface ChildExit {
@@ -23,7 +25,7 @@ export interface ChildExit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** A process of ours, in a session of its own: a Ctrl-C at the terminal reaches only us, and we end it in our order. */
+/** A process of ours, as a rule in a session of its own: a Ctrl-C at the terminal reaches only us, and we end it in our order. */
 export interface Child {
   readonly name: string;
   readonly pid: number;
@@ -50,7 +52,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     child = spawn(options.command, options.args, {
       cwd: options.cwd,
       env: options.env,
-      detached: true,
+      detached: options.ownSession ?? true,
       stdio: [options.input === undefined ? "ignore" : "pipe", log, log],
     });
   } finally {
