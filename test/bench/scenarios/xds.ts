@@ -50,13 +50,14 @@ const targets: readonly Target[] = [
 
 const about = `A fresh Envoy with one worker and a fresh server in each round. Everything is timed by the server, from the first change (or
 from Envoy's connection) to the last acknowledgement of clusters and endpoints. Gatehouse is wired as it is shipped, all servers
-in one process; a runtime made for this tells it of drivers as a watch would, 50 in a turn. go-control-plane serves resources of the
-same bytes, built in Go from its own types; with the snapshot cache a new snapshot is set for every change, with linear caches only what
-changed is. One more and a new address are medians of five, a quarter of a second apart. While 10,000 drivers appear at once (they came
-and went four times before: Node compiles what it does often), 300 calls per second are decided, and latency counts from when a call was due. Beside go-control-plane too it is
-Gatehouse that decides (it then knows of one driver and pushes to nobody): what the push does to latency there is Envoy's own share, and the
-machine's. Envoy, the servers and the load share one
-session, so that Linux's grouping of processes by session (autogroup) does not decide who runs. Memory is what is resident with 10,000 drivers less what was without, after a garbage collection.`;
+in one process; a runtime made for this tells it of drivers as a watch would, 50 in a turn. go-control-plane serves resources of
+the same bytes, built in Go from its own types; with the snapshot cache a new snapshot is set for every change, with linear
+caches only what changed is. One more and a new address are medians of five, a quarter of a second apart. While 10,000 drivers
+appear at once (they came and went four times before: Node compiles what it does often), 300 calls per second are decided, and
+latency counts from when a call was due. Beside go-control-plane too it is Gatehouse that decides (it then knows of one driver
+and pushes to nobody): what the push does to latency there is Envoy's own share, and the machine's. Envoy, the servers and the
+load share one session, so that Linux's grouping of processes by session (autogroup) does not decide who runs. Memory is what is
+resident with 10,000 drivers less what was without, after a garbage collection.`;
 
 /** Must-reach 4: what drivers that come, go and move cost, from the watch to Envoy. */
 export const xds: Scenario = {
