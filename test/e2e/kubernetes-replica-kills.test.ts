@@ -157,7 +157,7 @@ test("SIGTERM of the leader gives the Lease back; what it has told is not told a
   // What the leader saw in its last two seconds is rather told twice than never: this end has to be older.
   const seen = Date.now();
   expect(tally(await calls(follower, "kept/after", 1))).toEqual(served);
-  await until(() => Date.now() - seen > 3_000, { what: "the end is no news any more" });
+  await until(() => Date.now() - seen > 6_000, { ...long, what: "the end is no news any more" });
   const begun = performance.now();
   const stopping = leader.gatehouse.stop();
   const seconds = await takesOver(follower, begun);
