@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
 import { loadConfig } from "../../src/config/load.ts";
 import type { Driver } from "../../src/drivers/driver.ts";
 import type { DriverRuntime, DriverSink } from "../../src/drivers/runtime.ts";
@@ -135,8 +136,6 @@ function expectAll(order: XdsOrder): Promise<void> {
 function driversOf(range: DriverRange): Driver[] {
   return Array.from({ length: range.to - range.from }, (_, at) => driver(range.from + at, range));
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 
 function driver(i: number, { port, host, app }: DriverRange): Driver {
   return {

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { stringify } from "yaml";
 import { type ConfigTree, mergeConfig } from "../../deploy/local/gatehouse-config.ts";
 import type { Layout } from "../../deploy/local/layout.ts";
@@ -187,5 +188,3 @@ function latencies(calm: LoadResult, under: LoadResult): Sample {
 
 const residentKb = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? Number.NaN);
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
