@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { type KubeBuild, startKubeBuild } from "./support/kube/build.ts";
 
 // `npm test`: all suites, one after the other, then one line about all of them. Arguments: names of suites to run only
@@ -15,9 +15,18 @@ interface Report {
   readonly numFailedTests: number;
   readonly numPendingTests: number;
   readonly numTodoTests: number;
-  readonly testResults: readonly {
+  readonly testResults: readonly FileReport[];
+}
+
+interface FileReport {
+  readonly name: string;
+  readonly status: string;
+  /** Why the file itself failed. */
+  readonly message?: string;
+  readonly assertionResults: readonly {
     readonly status: string;
-    readonly assertionResults: readonly { readonly status: string }[];
+    readonly fullName: string;
+    readonly failureMessages?: readonly string[];
   }[];
 }
 
@@ -25,6 +34,8 @@ interface Outcome {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** What failed and why, a line each: said once more at the very end, where nobody has to look for it. */
+  readonly failures: readonly string[];
   /** Why it is a failure although no test failed; undefined where it is none. */
   readonly fault: string | undefined;
 }
@@ -51,7 +62,8 @@ async function runSuite(suite: string, args: readonly string[], folder: string):
   const exit = await new Promise<number | string>((resolve, reject) => {
     child.once("error", reject).once("exit", (code, signal) => resolve(code ?? signal ?? "no exit code"));
   }).finally(() => running.delete(child));
-  if (!existsSync(file)) return { passed: 0, failed: 0, skipped: 0, fault: `vitest gave no report (${exit})` };
+  if (!existsSync(file))
+    return { passed: 0, failed: 0, skipped: 0, failures: [], fault: `vitest gave no report (${exit})` };
   const report = JSON.parse(readFileSync(file, "utf8")) as Report;
   // A file that cannot be loaded, or whose preparation fails, has no failing tests: it counts as one.
   const broken = report.testResults.filter(
@@ -62,9 +74,19 @@ async function runSuite(suite: string, args: readonly string[], folder: string):
     passed: report.numPassedTests,
     failed,
     skipped: report.numPendingTests + report.numTodoTests,
+    failures: report.testResults.flatMap(failuresOf),
     fault: exit !== 0 && failed === 0 ? `vitest ended with ${exit} (unhandled errors?)` : undefined,
   };
 }
+
+function failuresOf({ name, status, message, assertionResults }: FileReport): string[] {
+  const file = relative(process.cwd(), name);
+  const failed = assertionResults.filter((test) => test.status === "failed");
+  if (status === "failed" && failed.length === 0) return [`${file}: ${firstLine(message)}`];
+  return failed.map((test) => `${file}: ${test.fullName}: ${firstLine(test.failureMessages?.[0])}`);
+}
+
+const firstLine = (message = ""): string => message.split("\n", 1)[0]?.slice(0, 300) ?? "";
 
 async function whyNotBuilt(): Promise<string | undefined> {
   try {
@@ -86,6 +108,7 @@ async function perform(suite: string): Promise<void> {
   total.passed += outcome.passed;
   total.failed += outcome.failed;
   total.skipped += outcome.skipped;
+  failures.push(...outcome.failures);
   const executed = outcome.passed + outcome.failed;
   if (outcome.fault !== undefined) {
     faults.push(`${suite}: ${outcome.fault}`);
@@ -100,6 +123,7 @@ const named = suites.filter((suite) => given.includes(suite));
 const rest = given.filter((arg) => !(suites as readonly string[]).includes(arg));
 const folder = mkdtempSync(join(tmpdir(), "gatehouse-test-"));
 const total = { passed: 0, failed: 0, skipped: 0 };
+const failures: string[] = [];
 const faults: string[] = [];
 const wanted = named.length > 0 ? named : suites;
 const tell = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -120,6 +144,7 @@ try {
 }
 if (stopped) faults.push("interrupted");
 if (total.passed + total.failed === 0) faults.push("no test was executed");
+for (const failure of failures) process.stderr.write(`failed: ${failure}\n`);
 for (const fault of faults) process.stderr.write(`${fault}\n`);
 const skipped = total.skipped === 0 ? "" : `, ${total.skipped} skipped`;
 process.stdout.write(`${total.passed} passed, ${total.failed} failed${skipped}\n`);

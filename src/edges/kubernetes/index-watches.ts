@@ -3,7 +3,7 @@ import { collectionPath, kinds, secrets } from "./kinds.ts";
 import { label } from "./labels.ts";
 import type { Stored } from "./objects.ts";
 import type { KubernetesRuntimeOptions } from "./options.ts";
-import { createReflector, type Reflector } from "./reflector.ts";
+import { createReflector, type Reflector, type ReflectorSink } from "./reflector.ts";
 import type { ReflectorState } from "./reflector-state.ts";
 
 export interface WatchesOptions extends KubernetesRuntimeOptions {
@@ -71,22 +71,17 @@ export function createWatches(options: WatchesOptions): Watches {
 function collectionOf(options: WatchesOptions, source: Source, namespace: string | undefined): Collection {
   const { api, clock, log, metrics, random, staleAfterMs } = options;
   const spec = specs[source];
-  const { sink, clear } = sinkOf(options, source);
   const reflector = createReflector<Stored>({
     api,
     path: collectionPath(spec, namespace),
     resource: spec.plural,
     labelSelector: selectorOf(options.installation, source),
-    sink,
+    sink: sinkOf(options, source),
     clock,
     log,
     metrics,
     random,
     staleAfterMs,
-  });
-  reflector.onState(({ kind }) => {
-    // Without its CRD no object of a kind can be left, whether or not the watch was there to tell.
-    if (kind === "absent") clear();
   });
   return { source, namespace, reflector };
 }
@@ -99,7 +94,7 @@ function selectorOf(installation: string, source: Source): string {
 }
 
 /** Turns what a reflector tells into changes of the index: of a whole list only what differs. */
-function sinkOf(options: WatchesOptions, source: Source) {
+function sinkOf(options: WatchesOptions, source: Source): ReflectorSink<Stored> {
   const { index } = options;
   const onChange = (uids: Iterable<string>) => options.onChange(uids);
   const known = new Map<string, Stored>();
@@ -113,19 +108,15 @@ function sinkOf(options: WatchesOptions, source: Source) {
     known.delete(item.metadata.uid);
     return index.drop(source, item);
   };
-  const replace = (items: readonly Stored[]) => {
-    const present = new Set(items.map(({ metadata }) => metadata.uid));
-    const gone = [...known.values()].filter(({ metadata }) => !present.has(metadata.uid));
-    // What is new first: an end is told when everything else is known.
-    onChange(new Set([...items.flatMap(put), ...gone.flatMap(drop)]));
-  };
   return {
-    sink: {
-      replaced: replace,
-      upserted: (item: Stored) => onChange(put(item)),
-      deleted: (item: Stored) => onChange(drop(item)),
+    replaced(items) {
+      const present = new Set(items.map(({ metadata }) => metadata.uid));
+      const gone = [...known.values()].filter(({ metadata }) => !present.has(metadata.uid));
+      // What is new first: an end is told when everything else is known.
+      onChange(new Set([...items.flatMap(put), ...gone.flatMap(drop)]));
     },
-    clear: () => replace([]),
+    upserted: (item) => onChange(put(item)),
+    deleted: (item) => onChange(drop(item)),
   };
 }
 

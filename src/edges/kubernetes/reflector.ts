@@ -37,7 +37,10 @@ export interface ReflectorOptions<T> {
   readonly staleAfterMs: number;
 }
 
-/** Keeps one collection in step. What it reported stays until a list or a DELETED event says otherwise, however long the server is away. */
+/**
+ * Keeps one collection in step. What it reported stays until a list or a DELETED event says otherwise, however long the server
+ * is away. A collection that the server does not know is an empty one: with a CRD all its objects go, told by a watch or not.
+ */
 export interface Reflector {
   /** Resolves only when the signal aborts. To be called once. */
   run(signal: AbortSignal): Promise<void>;
@@ -196,6 +199,7 @@ function failed<T>(work: Work<T>, error: unknown): number {
   if (known?.status === 404) {
     relist(work, "reinstalled");
     work.failures = 0;
+    if (work.state.kind !== "absent") guarded(work, () => work.options.sink.replaced([]));
     change(work, "absent", message);
     return ABSENT_RETRY_MS;
   }

@@ -1,10 +1,14 @@
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { text } from "node:stream/consumers";
+import { setTimeout } from "node:timers/promises";
 import { ApiError } from "../../../src/edges/kubernetes/api.ts";
 import { collectionPath, type KindSpec } from "../../../src/edges/kubernetes/kinds.ts";
 import type { KubeObject, Stored } from "../../../src/edges/kubernetes/objects.ts";
 import { until } from "../until.ts";
+
+/** For one exchange, with what it waits because the server asks for it. ms */
+const LIMIT_MS = 15_000;
 
 /** A collection: its paths are all that is needed of it. */
 export type Collection = Pick<KindSpec, "apiVersion" | "plural">;
@@ -145,7 +149,7 @@ async function exchange<T>(wanted: Exchange): Promise<T> {
   let status: number;
   let body: string;
   try {
-    const answer = await sent(wanted);
+    const answer = await whenReady(wanted);
     status = answer.statusCode ?? 0;
     body = await text(answer);
   } catch (cause) {
@@ -157,8 +161,20 @@ async function exchange<T>(wanted: Exchange): Promise<T> {
   throw new ApiError(status, reason ?? String(status), `${method} ${path}: ${status} ${message ?? body}`);
 }
 
+/** What is read anew where the server asks for that, as it does for a second after a CRD has changed. */
+async function whenReady(wanted: Exchange): Promise<IncomingMessage> {
+  const limited = { ...wanted, signal: wanted.signal ?? AbortSignal.timeout(LIMIT_MS) };
+  for (;;) {
+    const answer = await sent(limited);
+    const seconds = answer.headers["retry-after"];
+    if (wanted.method !== "GET" || answer.statusCode !== 429 || seconds === undefined) return answer;
+    answer.resume();
+    await setTimeout(Number(seconds) * 1000, undefined, { signal: limited.signal });
+  }
+}
+
 async function sent(wanted: Exchange): Promise<IncomingMessage> {
-  const { options, agent, method, path, call, signal = AbortSignal.timeout(15_000) } = wanted;
+  const { options, agent, method, path, call, signal = AbortSignal.timeout(LIMIT_MS) } = wanted;
   const url = new URL(path, options.url);
   for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, String(value));
   const content = call.body === undefined ? undefined : JSON.stringify(call.body);

@@ -220,11 +220,13 @@ describe("reflector: relists", () => {
   });
 });
 
+const uninstalled = () => new ApiError(404, "NotFound", "the server could not find the requested resource");
+
 describe("reflector: troubles", () => {
   it("asks every 10 s for a collection that is absent", async () => {
     const world = await start({ run: false });
     world.api.answer = () => {
-      throw new ApiError(404, "NotFound", "the server could not find the requested resource");
+      throw uninstalled();
     };
     world.begin();
     await settled();
@@ -234,8 +236,22 @@ describe("reflector: troubles", () => {
     world.api.answer = () => listOf(3, "a");
     await world.clock.advance(10_000);
     expect(world.reflector.state()).toMatchObject({ kind: "live", lastHeard: 1_040_000 });
-    expect(world.told).toEqual(["replaced"]);
+    expect(world.told).toEqual(["replaced", "replaced"]);
     expect(world.metrics.value("gatehouse_kubernetes_relists_total")).toBe(0);
+  });
+
+  it("takes a collection that is absent for an empty one, though nobody told of the objects' end", async () => {
+    const world = await start();
+    expect([...world.known.keys()]).not.toEqual([]);
+    world.api.answer = () => {
+      throw uninstalled();
+    };
+    world.api.latest.fail(uninstalled());
+    await settled();
+    expect(world.reflector.state().kind).toBe("absent");
+    await world.clock.advance(20_000);
+    expect([...world.known.keys()]).toEqual([]);
+    expect(world.told).toEqual(["replaced", "replaced"]);
   });
 
   it("tells that it may not read, keeps what it knew, and tries at intervals of at most 30 s", async () => {
