@@ -4,7 +4,7 @@ import { GatewayError } from "../kernel/errors.ts";
 import type { Log } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/metrics.ts";
 import { checkConnectSession } from "../spark/read-call.ts";
-import { createRequestStream, type RequestPiece, type RequestStream } from "../spark/request-stream.ts";
+import { type RequestPiece, RequestStream } from "../spark/request-stream.ts";
 import type { SparkCall } from "../spark/spark-call.ts";
 import { stampFor } from "../spark/stamp.ts";
 import { type DecidedCall, decidedCallOf } from "./inspect-metadata.ts";
@@ -55,7 +55,7 @@ export interface Inspection {
 export function createInspect(deps: InspectDeps): (metadata: Readonly<Record<string, unknown>>) => Inspection {
   return (metadata) => {
     const decided = decidedCallOf(metadata);
-    return decided.inspect ? inspected(deps, decided) : untouched(decided);
+    return decided.inspect ? new Inspected(deps, decided) : untouched(decided);
   };
 }
 
@@ -67,38 +67,48 @@ const untouched = (decided: DecidedCall): Inspection => ({
   refuse: async (error) => error,
 });
 
-function inspected(deps: InspectDeps, decided: DecidedCall): Inspection {
-  const stream = createRequestStream({
-    method: decided.method,
-    stamp: stampFor(decided),
-    maxMessageBytes: deps.maxMessageBytes,
-  });
-  const state: State = { deps, decided, stream, first: undefined, session: undefined };
-  const refusing = async (thrown: unknown): Promise<never> => {
-    throw await refused(state, GatewayError.from(thrown));
-  };
-  return {
-    decided,
-    get call() {
-      return state.first;
-    },
-    push(chunk) {
-      try {
-        const passed = pass(state, chunk);
-        return passed instanceof Promise ? passed.catch(refusing) : passed;
-      } catch (thrown) {
-        return refusing(thrown);
-      }
-    },
-    async end() {
-      try {
-        stream.end();
-      } catch (thrown) {
-        await refusing(thrown);
-      }
-    },
-    refuse: (error) => refused(state, error),
-  };
+class Inspected implements Inspection {
+  readonly decided: DecidedCall;
+  readonly #state: State;
+
+  constructor(deps: InspectDeps, decided: DecidedCall) {
+    const stream = new RequestStream({
+      method: decided.method,
+      stamp: stampFor(decided),
+      maxMessageBytes: deps.maxMessageBytes,
+    });
+    this.decided = decided;
+    this.#state = { deps, decided, stream, first: undefined, session: undefined };
+  }
+
+  get call(): SparkCall | undefined {
+    return this.#state.first;
+  }
+
+  push(chunk: Uint8Array): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
+    try {
+      const passed = pass(this.#state, chunk);
+      return passed instanceof Promise ? passed.catch((thrown: unknown) => this.#refuse(thrown)) : passed;
+    } catch (thrown) {
+      return this.#refuse(thrown);
+    }
+  }
+
+  async end(): Promise<void> {
+    try {
+      this.#state.stream.end();
+    } catch (thrown) {
+      await this.#refuse(thrown);
+    }
+  }
+
+  refuse(error: GatewayError): Promise<GatewayError> {
+    return refused(this.#state, error);
+  }
+
+  async #refuse(thrown: unknown): Promise<never> {
+    throw await refused(this.#state, GatewayError.from(thrown));
+  }
 }
 
 interface State {

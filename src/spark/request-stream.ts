@@ -26,82 +26,91 @@ export interface RequestStreamOptions {
 
 const prefixBytes = 5;
 
-/**
- * The request body of one call: gRPC frames with one protobuf message each, in chunks cut anywhere. The bytes that come
- * out are those that came in, each message enlarged by the stamp. Nothing is copied or collected: pieces are views of
- * the chunks.
- */
-export interface RequestStream {
-  /** @throws GatewayError MESSAGE_MALFORMED, MESSAGE_COMPRESSED, MESSAGE_TOO_LARGE; the stream is unusable after it */
-  push(chunk: Uint8Array): RequestPiece[];
-  /** The client is done. @throws GatewayError MESSAGE_MALFORMED inside a frame, or when there was no message at all */
-  end(): void;
-  /** `session_id` of the message being read, as soon as it is known. */
-  readonly connectSession: string | undefined;
-}
-
 interface Frame {
   readonly walker: MessageWalker;
   left: number;
 }
 
-export function createRequestStream(options: RequestStreamOptions): RequestStream {
-  const { method, stamp } = options;
-  const prefix = new Uint8Array(prefixBytes);
-  let prefixed = 0;
-  let frame: Frame | undefined;
-  let messages = 0;
-  let current: MessageWalker | undefined;
+/**
+ * The request body of one call: gRPC frames with one protobuf message each, in chunks cut anywhere. The bytes that come
+ * out are those that came in, each message enlarged by the stamp. Nothing is copied or collected: pieces are views of
+ * the chunks.
+ */
+export class RequestStream {
+  readonly #options: RequestStreamOptions;
+  readonly #prefix = new Uint8Array(prefixBytes);
+  #prefixed = 0;
+  #frame: Frame | undefined;
+  #messages = 0;
+  #current: MessageWalker | undefined;
 
-  const open = (): Uint8Array => {
-    if (messages > 0 && !method.clientStreaming) throw malformed("more than one message in a unary call");
-    const length = frameLength(prefix, options.maxMessageBytes);
-    prefixed = 0;
-    current = new MessageWalker(requestFields(method), length);
-    frame = { walker: current, left: length };
-    return framePrefix(length + stamp.length);
-  };
+  constructor(options: RequestStreamOptions) {
+    this.#options = options;
+  }
 
-  const close = (walker: MessageWalker): SparkCall => {
-    walker.end();
-    frame = undefined;
-    messages += 1;
-    return callOf(method, walker.found, messages === 1);
-  };
+  /** `session_id` of the message being read, as soon as it is known. */
+  get connectSession(): string | undefined {
+    return this.#current?.found.texts.sessionId;
+  }
 
-  return {
-    push(chunk) {
-      const pieces: RequestPiece[] = [];
-      let at = 0;
-      while (at < chunk.length) {
-        if (!frame) {
-          const taken = Math.min(prefixBytes - prefixed, chunk.length - at);
-          prefix.set(chunk.subarray(at, at + taken), prefixed);
-          prefixed += taken;
-          at += taken;
-          if (prefixed < prefixBytes) break;
-          pieces.push({ kind: "bytes", bytes: open() });
-        }
-        const { walker, left } = frame as unknown as Frame;
-        const to = Math.min(chunk.length, at + left);
-        walker.push(chunk, at, to);
-        const bytes = chunk.subarray(at, to);
-        if (to - at < left) {
-          (frame as unknown as Frame).left -= to - at;
-          if (bytes.length > 0) pieces.push({ kind: "bytes", bytes });
-        } else pieces.push({ kind: "message", call: close(walker), tail: [bytes, stamp] });
-        at = to;
+  /** @throws GatewayError MESSAGE_MALFORMED, MESSAGE_COMPRESSED, MESSAGE_TOO_LARGE; the stream is unusable after it */
+  push(chunk: Uint8Array): RequestPiece[] {
+    const pieces: RequestPiece[] = [];
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#frame === undefined) {
+        at = this.#readPrefix(chunk, at);
+        if (this.#prefixed < prefixBytes) break;
+        const { frame, prefix } = this.#open();
+        this.#frame = frame;
+        pieces.push({ kind: "bytes", bytes: prefix });
       }
-      return pieces;
-    },
-    end() {
-      if (frame || prefixed > 0) throw malformed("the call ends inside a message");
-      if (messages === 0) throw malformed("the call ends without a message");
-    },
-    get connectSession() {
-      return current?.found.texts.sessionId;
-    },
-  };
+      at = this.#readMessage(this.#frame, chunk, at, pieces);
+    }
+    return pieces;
+  }
+
+  /** The client is done. @throws GatewayError MESSAGE_MALFORMED inside a frame, or when there was no message at all */
+  end(): void {
+    if (this.#frame !== undefined || this.#prefixed > 0) throw malformed("the call ends inside a message");
+    if (this.#messages === 0) throw malformed("the call ends without a message");
+  }
+
+  /** @returns where it stopped */
+  #readPrefix(chunk: Uint8Array, at: number): number {
+    const to = Math.min(at + prefixBytes - this.#prefixed, chunk.length);
+    this.#prefix.set(chunk.subarray(at, to), this.#prefixed);
+    this.#prefixed += to - at;
+    return to;
+  }
+
+  /** @returns where it stopped */
+  #readMessage(frame: Frame, chunk: Uint8Array, at: number, pieces: RequestPiece[]): number {
+    const to = Math.min(chunk.length, at + frame.left);
+    frame.walker.push(chunk, at, to);
+    const bytes = chunk.subarray(at, to);
+    if (to - at < frame.left) {
+      frame.left -= to - at;
+      if (bytes.length > 0) pieces.push({ kind: "bytes", bytes });
+    } else pieces.push({ kind: "message", call: this.#close(frame.walker), tail: [bytes, this.#options.stamp] });
+    return to;
+  }
+
+  #open(): { readonly frame: Frame; readonly prefix: Uint8Array } {
+    const { method, stamp, maxMessageBytes } = this.#options;
+    if (this.#messages > 0 && !method.clientStreaming) throw malformed("more than one message in a unary call");
+    const length = frameLength(this.#prefix, maxMessageBytes);
+    this.#prefixed = 0;
+    this.#current = new MessageWalker(requestFields(method), length);
+    return { frame: { walker: this.#current, left: length }, prefix: framePrefix(length + stamp.length) };
+  }
+
+  #close(walker: MessageWalker): SparkCall {
+    walker.end();
+    this.#frame = undefined;
+    this.#messages += 1;
+    return callOf(this.#options.method, walker.found, this.#messages === 1);
+  }
 }
 
 function frameLength(prefix: Uint8Array, maxMessageBytes: number): number {

@@ -6,7 +6,7 @@ import { GatewayError } from "../../src/kernel/errors.ts";
 import type { FieldTree } from "../../src/spark/field-tree.ts";
 import { methodOfName, sparkMethods } from "../../src/spark/methods.ts";
 import { requestFields } from "../../src/spark/request-fields.ts";
-import { createRequestStream } from "../../src/spark/request-stream.ts";
+import { RequestStream } from "../../src/spark/request-stream.ts";
 import { stampFor } from "../../src/spark/stamp.ts";
 import {
   anOperation,
@@ -125,7 +125,7 @@ const verified = { userId: "alice@corp", userName: "Alice" };
 function forwarded(message: Uint8Array): Uint8Array | undefined {
   const options = { method: methodOfName("ExecutePlan")!, stamp: stampFor(verified), maxMessageBytes: 1 << 20 };
   try {
-    const pieces = createRequestStream(options).push(frame(message));
+    const pieces = new RequestStream(options).push(frame(message));
     const out = pieces.flatMap((piece) => (piece.kind === "bytes" ? [piece.bytes] : piece.tail));
     return framesIn(concat(...out))[0];
   } catch (thrown) {

@@ -4,6 +4,7 @@ import type { Log } from "../../kernel/log.ts";
 import { sourceAddressHeader } from "../../snapshots/check-headers.ts";
 import type { CheckAnswer, CheckCall, CheckHandler } from "./check-server.ts";
 import { createTurns } from "./check-turns.ts";
+import { Question } from "./question.ts";
 import { renderAllow } from "./render-allow.ts";
 import { renderDenial, renderDeny } from "./render-deny.ts";
 import { addHeader, noHeaders } from "./request-headers.ts";
@@ -51,16 +52,14 @@ function checkRequestOf(call: CheckCall, signal: () => AbortSignal): CheckReques
     const name = (raw[at] as string).toLowerCase();
     if (!aboutQuestion.has(name)) addHeader(headers, name, raw[at + 1] as string);
   }
-  return {
+  const asked = {
     requestId: headers["x-request-id"] ?? "",
     sourceAddress: headers[sourceAddressHeader] ?? "",
     path: call.path,
     host: headers["host"] ?? "",
     headers,
-    get signal() {
-      return signal();
-    },
   };
+  return new Question(asked, signal);
 }
 
 function refusal(deps: CheckHandlerDeps, thrown: unknown): CheckAnswer {

@@ -4,6 +4,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import { within } from "../../kernel/within.ts";
 import type { Begin, Begun, ProcessStream, Refused } from "./process-begin.ts";
 import type { CommonResponse, ProcessingRequest } from "./protos-process.ts";
+import { Question } from "./question.ts";
 import { type AllowedCheck, allowedCheck } from "./render-allow.ts";
 import { denialOf, httpStatusForEnvoy } from "./render-deny.ts";
 import { renderImmediate } from "./render-immediate.ts";
@@ -57,16 +58,14 @@ function checkRequestOf(message: ProcessingRequest, stream: ProcessStream): Chec
   for (const { key, value = "", raw_value: raw } of message.request_headers?.headers?.headers ?? []) {
     addHeader(headers, key, raw === undefined || raw.length === 0 ? value : Buffer.from(raw).toString("utf8"));
   }
-  return {
+  const asked = {
     requestId: headers["x-request-id"] ?? "",
     sourceAddress: sourceAddress(message),
     path: headers[":path"] ?? "",
     host: headers[":authority"] ?? headers["host"] ?? "",
     headers,
-    get signal() {
-      return stream.signal;
-    },
   };
+  return new Question(asked, () => stream.signal);
 }
 
 /** Without its port, and an IPv6 address without brackets. */

@@ -58,7 +58,7 @@ interface Served {
 function serve(deps: ProcessHandlerDeps, call: Call): void {
   const served: Served = {
     answers: createProcessAnswers(call, deps.holdBytes ?? 64 * 1024),
-    stream: streamOf(call),
+    stream: new CallStream(call),
     begun: undefined,
     told: undefined,
     complete: false,
@@ -165,19 +165,23 @@ function factsOf(call: SparkCall | undefined, decided: Begun["facts"]): Struct |
   return toStruct({ gatehouse: { ...decided, method, connect_session, operation_id } });
 }
 
-/** A signal that is made when first asked for: most calls are decided upon before anybody could leave. */
-function streamOf(call: Call): ProcessStream {
-  let aborter: AbortController | undefined;
-  return {
-    get signal() {
-      if (aborter === undefined) {
-        aborter = new AbortController();
-        call.on("cancelled", () => aborter?.abort());
-        if (call.cancelled) aborter.abort();
-      }
-      return aborter.signal;
-    },
-  };
+/** With a signal that is made when first asked for: most calls are decided upon before anybody could leave. */
+class CallStream implements ProcessStream {
+  readonly #call: Call;
+  #aborter: AbortController | undefined;
+
+  constructor(call: Call) {
+    this.#call = call;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#aborter !== undefined) return this.#aborter.signal;
+    const aborter = new AbortController();
+    this.#aborter = aborter;
+    this.#call.on("cancelled", () => aborter.abort());
+    if (this.#call.cancelled) aborter.abort();
+    return aborter.signal;
+  }
 }
 
 const unexpected = (message: ProcessingRequest): Error =>

@@ -7,13 +7,20 @@ interface BatchQueue<T> {
   between(task: () => void): Promise<void>;
 }
 
-/** Collects entries and hands over all of one turn of the event loop at once; one batch at a time, in order. */
-export function createBatchQueue<T>(take: TakeBatch<T>): BatchQueue<T> {
+/**
+ * Collects entries and hands over those of one turn of the event loop together, or `enough` of them as soon as they are there;
+ * one batch at a time, in order.
+ */
+export function createBatchQueue<T>(take: TakeBatch<T>, enough: number): BatchQueue<T> {
   let waiting: T[] = [];
   let tasks: (() => void)[] = [];
-  let running = false;
+  let draining = false;
+  let scheduled: NodeJS.Immediate | undefined;
 
   const drain = async (): Promise<void> => {
+    clearImmediate(scheduled);
+    scheduled = undefined;
+    draining = true;
     while (waiting.length > 0 || tasks.length > 0) {
       const [batch, due] = [waiting, tasks];
       [waiting, tasks] = [[], []];
@@ -21,19 +28,18 @@ export function createBatchQueue<T>(take: TakeBatch<T>): BatchQueue<T> {
       for (const task of due) task();
     }
     // In the same step as the last look at the queue: an entry that comes after it starts a new round.
-    running = false;
+    draining = false;
   };
 
   const schedule = (): void => {
-    if (running) return;
-    running = true;
-    setImmediate(() => void drain());
+    if (!draining) scheduled ??= setImmediate(() => void drain());
   };
 
   return {
     push(entry) {
       waiting.push(entry);
-      schedule();
+      if (waiting.length >= enough && !draining) void drain();
+      else schedule();
     },
     between(task) {
       return new Promise((resolve, reject) => {

@@ -25,14 +25,21 @@ export interface ClosableAuditSink extends AuditSink {
 }
 
 interface Waiting {
-  readonly line: Buffer;
+  readonly line: string;
+  readonly bytes: number;
   readonly kind: AuditRecord["kind"];
   resolve(): void;
   reject(error: GatewayError): void;
 }
 
 /**
- * The audit log: JSON lines, all records of one turn of the event loop in one write(2). A record whose promise resolved
+ * So many records are not kept waiting for more of the same turn: those that wait for them go to work while the others are still
+ * decided upon. Fewer at once cost more writes than that gains; see docs/design/003-speed.md.
+ */
+const RECORDS_AT_ONCE = 8;
+
+/**
+ * The audit log: JSON lines, the records of one turn of the event loop in one write(2), or in a few. A record whose promise resolved
  * is with the operating system and outlives this process; a record that cannot be written fails with AUDIT_UNAVAILABLE,
  * and each later record tries anew.
  */
@@ -45,20 +52,21 @@ export function createAuditSink(options: AuditSinkOptions): ClosableAuditSink {
   let closed = false;
   const queue = createBatchQueue<Waiting>(async (batch) => {
     const result = await writer.append(batch.map((record) => record.line));
-    for (const { line } of batch) waitingBytes -= line.length;
+    for (const { bytes } of batch) waitingBytes -= bytes;
     settle(batch, result);
-  });
+  }, RECORDS_AT_ONCE);
 
   return {
     write(record) {
       if (closed) return Promise.reject(unavailable(new Error("the audit log is closed")));
-      const line = Buffer.from(formatAudit(record));
-      if (waitingBytes + line.length > maxWaitingBytes) {
+      const line = formatAudit(record);
+      const bytes = Buffer.byteLength(line);
+      if (waitingBytes + bytes > maxWaitingBytes) {
         metrics.count("gatehouse_audit_records_total", { kind: record.kind, outcome: "failed" });
         return Promise.reject(unavailable(new Error("too many audit records are waiting to be written")));
       }
-      waitingBytes += line.length;
-      return new Promise((resolve, reject) => queue.push({ line, kind: record.kind, resolve, reject }));
+      waitingBytes += bytes;
+      return new Promise((resolve, reject) => queue.push({ line, bytes, kind: record.kind, resolve, reject }));
     },
     async reopen() {
       await queue.between(() => writer.reopen());

@@ -11,7 +11,7 @@ export interface BatchResult {
 
 export interface AuditWriter {
   /** Appends whole lines. Never rejects. Only one call at a time, and no reopen while one is under way. */
-  append(lines: readonly Buffer[]): Promise<BatchResult>;
+  append(lines: readonly string[]): Promise<BatchResult>;
   /** Opens the file anew. @throws NodeJS.ErrnoException; the old one stays in use then */
   reopen(): void;
   close(): void;
@@ -34,7 +34,7 @@ interface State {
 const retryMs = 5;
 /** How often one batch is written again because its file was removed under it. */
 const mostRemovals = 3;
-const newline = Buffer.from("\n");
+const newline = "\n";
 
 /**
  * Appends batches to a file or a pipe with one write(2) each where the system takes it whole. A line that was cut short
@@ -53,20 +53,15 @@ export function createAuditWriter(options: AuditWriterOptions): AuditWriter {
   };
 }
 
-async function append(state: State, options: AuditWriterOptions, lines: readonly Buffer[]): Promise<BatchResult> {
+async function append(state: State, options: AuditWriterOptions, lines: readonly string[]): Promise<BatchResult> {
   for (let removals = 0; removals <= mostRemovals; removals++) {
     const progress = { written: 0 };
     let lead = 0;
     try {
       const target = state.target ?? take(state, openTarget(options.file));
       lead = state.torn ? newline.length : 0;
-      await writeAll(
-        state,
-        target,
-        Buffer.concat(state.torn ? [newline, ...lines] : lines),
-        progress,
-        options.patienceMs,
-      );
+      const data = Buffer.from(`${state.torn ? newline : ""}${lines.join("")}`);
+      await writeAll(state, target, data, progress, options.patienceMs);
       state.torn = false;
       if (!target.removed()) return { lines: lines.length, cause: undefined };
       drop(state);
@@ -130,12 +125,13 @@ function isRemoved(target: AuditTarget | undefined): boolean {
 }
 
 /** How many lines fit into that many bytes, and how many bytes of the next one are there too. */
-function wholeLines(lines: readonly Buffer[], bytes: number): { count: number; rest: number } {
+function wholeLines(lines: readonly string[], bytes: number): { count: number; rest: number } {
   let rest = Math.max(0, bytes);
   let count = 0;
   for (const line of lines) {
-    if (line.length > rest) break;
-    rest -= line.length;
+    const bytes = Buffer.byteLength(line);
+    if (bytes > rest) break;
+    rest -= bytes;
     count++;
   }
   return { count, rest };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { GatewayError } from "../../../src/kernel/errors.ts";
 import { methodOfName } from "../../../src/spark/methods.ts";
-import { createRequestStream } from "../../../src/spark/request-stream.ts";
+import { RequestStream } from "../../../src/spark/request-stream.ts";
 import type { SparkCall } from "../../../src/spark/spark-call.ts";
 import { stampFor } from "../../../src/spark/stamp.ts";
 import {
@@ -31,7 +31,7 @@ interface Outcome {
 }
 
 function stream(method = "ExecutePlan", maxMessageBytes = 1 << 20) {
-  return createRequestStream({ method: methodOfName(method)!, stamp: stampFor(verified), maxMessageBytes });
+  return new RequestStream({ method: methodOfName(method)!, stamp: stampFor(verified), maxMessageBytes });
 }
 
 function run(body: Uint8Array, cuts: readonly number[] = [], method = "ExecutePlan", max = 1 << 20): Outcome {

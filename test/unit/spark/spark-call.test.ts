@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { methodOfName, sparkMethods } from "../../../src/spark/methods.ts";
-import { createRequestStream } from "../../../src/spark/request-stream.ts";
+import { RequestStream } from "../../../src/spark/request-stream.ts";
 import type { SparkCall } from "../../../src/spark/spark-call.ts";
 import { anOperation, aSession, concat, field, frame, number, userContext } from "../../support/spark-wire.ts";
 
 function callOf(method: string, ...parts: Uint8Array[]): SparkCall {
-  const stream = createRequestStream({
+  const stream = new RequestStream({
     method: methodOfName(method)!,
     stamp: new Uint8Array(0),
     maxMessageBytes: 1 << 24,
