@@ -96,19 +96,17 @@ function inspect(particulars: Message): Message {
   });
 }
 
-// What the messages say (Connect session, operation) goes into the access log.
-const receiving = { receiving_namespaces: { untyped: ["gatehouse"] } };
-
 const byDecision: Message = {
   forward_rules: { allowed_headers: { patterns: [{ exact: noHeader }] } },
   // The decision, made by ext_authz: a client cannot put anything in there.
-  metadata_options: { forwarding_namespaces: { untyped: ["envoy.filters.http.ext_authz"] }, ...receiving },
+  metadata_options: { forwarding_namespaces: { untyped: ["envoy.filters.http.ext_authz"] } },
 };
 
 /** All headers are sent, and the answer may change all that it must: the cluster, the credential, what is removed. */
 const decidingToo: Message = {
   request_attributes: ["source.address"],
-  metadata_options: receiving,
+  // What was decided, for the access log and the routes.
+  metadata_options: { receiving_namespaces: { untyped: ["gatehouse"] } },
   mutation_rules: {
     allow_envoy: wrapped(true),
     disallow_expression: { regex: "x-request-id" },

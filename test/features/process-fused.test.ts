@@ -155,8 +155,6 @@ describe("an allowed call", () => {
       cluster: "driver|ns/a|uid-a",
       user_id: "alice@corp",
       method: "ExecutePlan",
-      connect_session: aSession,
-      operation_id: anOperation,
     });
     expect(second?.dynamic_metadata).toBeUndefined();
     const [stamped] = framesIn(stream.forwarded);

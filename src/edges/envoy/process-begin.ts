@@ -7,7 +7,7 @@ export interface Begun {
   readonly inspection: Inspection;
   /** What becomes of the headers once the first message may go on; undefined: nothing. */
   readonly headers?: CommonResponse;
-  /** What the access log is told besides what the messages say. */
+  /** What the access log is told of the decision, where no filter before has told it. */
   readonly facts?: Readonly<Record<string, string | boolean>>;
 }
 

@@ -4,12 +4,10 @@ import type { DecidedCall } from "../../flows/inspect-metadata.ts";
 import { GatewayError } from "../../kernel/errors.ts";
 import { GrpcStatus } from "../../kernel/grpc-status.ts";
 import type { Log } from "../../kernel/log.ts";
-import type { SparkCall } from "../../spark/spark-call.ts";
 import { toStruct } from "./encode-struct.ts";
 import { createProcessAnswers, type ProcessAnswers } from "./process-answers.ts";
 import type { Begin, Begun, ProcessStream, Refused } from "./process-begin.ts";
 import type { ProcessingRequest, ProcessingResponse } from "./protos-process.ts";
-import type { Struct } from "./protos-types.ts";
 import { renderImmediate } from "./render-immediate.ts";
 
 export interface ProcessHandlerDeps {
@@ -49,8 +47,8 @@ interface Served {
   readonly answers: ProcessAnswers;
   readonly stream: ProcessStream;
   begun: Begun | undefined;
-  /** What the access log knows by now. */
-  told: SparkCall | "decision" | undefined;
+  /** Whether the access log knows what was decided. */
+  told: boolean;
   /** The request was seen to its end, or was refused: what may come after that is not looked at. */
   complete: boolean;
 }
@@ -60,7 +58,7 @@ function serve(deps: ProcessHandlerDeps, call: Call): void {
     answers: createProcessAnswers(call, deps.holdBytes ?? 64 * 1024),
     stream: new CallStream(call),
     begun: undefined,
-    told: undefined,
+    told: false,
     complete: false,
   };
   const refuse = (thrown: unknown): void => {
@@ -150,19 +148,9 @@ function forward(
 ): Promise<void> | undefined {
   served.complete = last;
   const approved = call !== undefined || !decided.inspect;
-  const news = call ?? "decision";
-  const told = served.told === news ? undefined : factsOf(call, facts);
-  served.told = news;
+  const told = served.told || facts === undefined ? undefined : toStruct({ gatehouse: facts });
+  served.told = true;
   return served.answers.forward(bytes, { last, approved, headers, facts: told });
-}
-
-/**
- * For the access log; it takes them over only where the filter's `receiving_namespaces` names "gatehouse".
- */
-function factsOf(call: SparkCall | undefined, decided: Begun["facts"]): Struct | undefined {
-  if (call === undefined) return decided && toStruct({ gatehouse: decided });
-  const { method, connectSession: connect_session, operationId: operation_id } = call;
-  return toStruct({ gatehouse: { ...decided, method, connect_session, operation_id } });
 }
 
 /** With a signal that is made when first asked for: most calls are decided upon before anybody could leave. */
