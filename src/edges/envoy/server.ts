@@ -63,8 +63,6 @@ function channelOptions(options: ControlServerOptions): ChannelOptions {
     "grpc.max_send_message_length": 4 * 1024 * 1024,
     "grpc.max_concurrent_streams": options.maxConcurrentStreams ?? 4096,
     "grpc-node.flow_control_window": 64 * 1024,
-    // Nobody asks for its statistics; they are kept for each call and each message.
-    "grpc.enable_channelz": 0,
   };
 }
 
