@@ -27,6 +27,7 @@ export function printable(text: string, max: number): string {
 
 /** Like {@link printable}, but line breaks stay. For messages with a driver's last log lines. */
 export function printableLines(text: string, max: number): string {
+  if (text.length <= max && plain.test(text)) return text;
   return clipped(
     text
       .slice(0, max + 1)

@@ -79,7 +79,7 @@ function refusal(deps: CheckHandlerDeps, thrown: unknown): CheckAnswer {
       session: undefined,
       user: undefined,
     },
-    {},
+    { decision_id: decisionId, reason: "INTERNAL" },
   );
 }
 

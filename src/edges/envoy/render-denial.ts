@@ -66,10 +66,15 @@ function headersFor(denial: GrpcDenial, message: string, metadata: Readonly<Reco
   return [
     { name: "grpc-status", value: String(code) },
     { name: "grpc-message", value: percentEncoded(message) },
-    { name: "grpc-status-details-bin", value: status.toString("base64").replace(/=+$/, "") },
-    { name: "x-gatehouse-decision-id", value: denial.decisionId.replace(/[^\x21-\x7e]/g, "?").slice(0, 64) },
+    { name: "grpc-status-details-bin", value: unpadded(status) },
+    { name: "x-gatehouse-decision-id", value: visible(denial.decisionId) },
   ];
 }
+
+/** Base64 as gRPC's binary headers have it. */
+const unpadded = (bytes: Buffer): string => bytes.toString("base64").slice(0, Math.ceil((bytes.length * 4) / 3));
+
+const visible = (id: string): string => (/^[!-~]{0,64}$/.test(id) ? id : id.replace(/[^!-~]/g, "?").slice(0, 64));
 
 const sizeOf = (headers: readonly DenialHeader[]): number =>
   headers.reduce((sum, { name, value }) => sum + name.length + value.length, 0);

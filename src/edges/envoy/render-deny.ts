@@ -23,14 +23,15 @@ export function renderDeny(decision: Denied): CheckAnswer {
   return renderDenial(denialOf(decision), {
     request_id: decision.requestId,
     method: decision.method,
+    decision_id: decision.id,
+    reason: decision.reason,
   });
 }
 
-/** The same for a refusal that no decision was made about. */
+/** The same for a refusal that no decision was made about. @param facts for the access log */
 export function renderDenial(denial: GrpcDenial, facts: Facts): CheckAnswer {
-  const told: string[] = [];
+  const told = factHeaders(facts);
   for (const { name, value } of grpcDenialHeaders(denial)) told.push(name, value);
-  told.push(...factHeaders({ ...facts, decision_id: denial.decisionId, reason: denial.reason }));
   return { status: refusingStatus(denial), headers: told };
 }
 

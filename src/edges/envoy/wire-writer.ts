@@ -1,3 +1,5 @@
+const shortText = 40;
+
 /**
  * Writes protobuf messages whose shape the code knows, straight into bytes: for the answers that every call waits for. All
  * else goes through `protos.ts`. Fields with default values are the caller's to leave out. Use one for one message.
@@ -12,7 +14,7 @@ export class WireWriter {
     this.#room(text.length * 3 + 10);
     this.#varint((field << 3) | 2);
     const at = this.#length;
-    this.#length = at + 1 + this.#bytes.write(text, at + 1);
+    this.#length = at + 1 + this.#text(text, at + 1);
     this.#close(at);
     return this;
   }
@@ -49,6 +51,17 @@ export class WireWriter {
   /** The message. The writer must not be used afterwards. */
   finish(): Buffer {
     return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** @returns how many bytes that is. A call into Node costs more than a few characters do. */
+  #text(text: string, at: number): number {
+    if (text.length > shortText) return this.#bytes.write(text, at);
+    for (let index = 0; index < text.length; index += 1) {
+      const code = text.charCodeAt(index);
+      if (code > 0x7f) return this.#bytes.write(text, at);
+      this.#bytes[at + index] = code;
+    }
+    return text.length;
   }
 
   /** Writes the length of what follows the one byte that was kept free for it, and makes room where one is too few. */
