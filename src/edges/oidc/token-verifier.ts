@@ -74,13 +74,11 @@ async function fetchedCandidates(
   );
 }
 
-/** The key that made the signature. Several may come in question where an issuer uses a `kid` twice or tokens name none. */
-function signerOf(token: UnverifiedToken, candidates: readonly VerificationKey[]): VerificationKey {
+/** The key that made the signature, if any. Several may come in question where an issuer uses a `kid` twice or tokens name none. */
+function signerOf(token: UnverifiedToken, candidates: readonly VerificationKey[]): VerificationKey | undefined {
   const signed = Buffer.from(token.signed, "latin1");
   const signature = Buffer.from(token.signature, "base64url");
-  const signer = candidates.slice(0, MAX_CANDIDATES).find((key) => key.verifies(token.alg, signed, signature));
-  if (signer !== undefined) return signer;
-  throw new GatewayError("TOKEN_SIGNATURE_INVALID", "the token's signature does not verify; get a new token");
+  return candidates.slice(0, MAX_CANDIDATES).find((key) => key.verifies(token.alg, signed, signature));
 }
 
 /**
@@ -123,8 +121,8 @@ export function createTokenVerifier(options: TokenVerifierOptions): OidcVerifier
     return hash;
   }
 
-  function wait(hash: string, verdict: Promise<Principal>): Promise<Principal> {
-    const joined = verdict.finally(() => underWay.delete(hash));
+  function wait(hash: string, verdict: Promise<Verdict>): Promise<Principal> {
+    const joined = verdict.then(principalIn).finally(() => underWay.delete(hash));
     underWay.set(hash, joined);
     return joined;
   }
@@ -149,7 +147,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): OidcVerifier
       const joined = underWay.get(hash);
       if (joined !== undefined) return joined;
       const verdict = verifyAnew(token, hash);
-      return verdict instanceof Promise ? wait(hash, verdict) : verdict;
+      return verdict instanceof Promise ? wait(hash, verdict) : principalIn(verdict);
     },
     close() {
       for (const { keys } of issuers.values()) keys.close();
@@ -164,6 +162,18 @@ const REFUSED = { result: "refused" };
 const tooLarge = (maxTokenBytes: number): GatewayError =>
   new GatewayError("TOKEN_TOO_LARGE", `the token is larger than ${maxTokenBytes} bytes; request fewer claims`);
 
+/** A refusal is handed on until somebody needs it: to throw it at each step costs more than all else that a bad token does. */
+type Verdict = Principal | GatewayError;
+
+/** @throws the refusal */
+function principalIn(verdict: Verdict): Principal {
+  if (verdict instanceof GatewayError) throw verdict;
+  return verdict;
+}
+
+const notSigned = (): GatewayError =>
+  new GatewayError("TOKEN_SIGNATURE_INVALID", "the token's signature does not verify; get a new token");
+
 type Outcome = GatewayError | { readonly principal: Principal; readonly keyId: string };
 
 /**
@@ -174,21 +184,30 @@ function anew(
   { clock, clockSkewSeconds }: Pick<TokenVerifierOptions, "clock" | "clockSkewSeconds">,
   issuers: ReadonlyMap<string, Issuer>,
   onOutcome: (hash: string, outcome: Outcome) => void,
-): (token: string, hash: string) => Principal | Promise<Principal> {
+): (token: string, hash: string) => Verdict | Promise<Verdict> {
   const ticks = (): number => performance.now();
   const turns = createTurns({ budgetMs: CHECKS_MS_PER_TURN, ticks, nextTurn: setImmediate });
 
-  function proven(token: UnverifiedToken, config: IssuerConfig, candidates: readonly VerificationKey[], hash: string) {
+  function refused(hash: string, refusal: GatewayError): GatewayError {
+    onOutcome(hash, refusal);
+    return refusal;
+  }
+
+  function proven(
+    token: UnverifiedToken,
+    config: IssuerConfig,
+    candidates: readonly VerificationKey[],
+    hash: string,
+  ): Verdict {
     try {
       const key = signerOf(token, candidates);
+      if (key === undefined) return refused(hash, notSigned());
       checkClaims(token.claims, { config, now: clock.now(), clockSkewSeconds });
       const principal = principalOf(token.claims, config, hash.slice(0, 16));
       onOutcome(hash, { principal, keyId: key.id });
       return principal;
     } catch (thrown) {
-      const refusal = GatewayError.from(thrown);
-      onOutcome(hash, refusal);
-      throw refusal;
+      return refused(hash, GatewayError.from(thrown));
     }
   }
 
