@@ -171,8 +171,11 @@ function principalIn(verdict: Verdict): Principal {
   return verdict;
 }
 
-const notSigned = (): GatewayError =>
-  new GatewayError("TOKEN_SIGNATURE_INVALID", "the token's signature does not verify; get a new token");
+/** One for all: it says nothing of the token, and has no stack. */
+const NOT_SIGNED = new GatewayError(
+  "TOKEN_SIGNATURE_INVALID",
+  "the token's signature does not verify; get a new token",
+);
 
 type Outcome = GatewayError | { readonly principal: Principal; readonly keyId: string };
 
@@ -201,7 +204,7 @@ function anew(
   ): Verdict {
     try {
       const key = signerOf(token, candidates);
-      if (key === undefined) return refused(hash, notSigned());
+      if (key === undefined) return refused(hash, NOT_SIGNED);
       checkClaims(token.claims, { config, now: clock.now(), clockSkewSeconds });
       const principal = principalOf(token.claims, config, hash.slice(0, 16));
       onOutcome(hash, { principal, keyId: key.id });
