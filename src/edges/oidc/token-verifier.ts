@@ -171,11 +171,8 @@ function principalIn(verdict: Verdict): Principal {
   return verdict;
 }
 
-/** One for all: it says nothing of the token, and has no stack. */
-const NOT_SIGNED = new GatewayError(
-  "TOKEN_SIGNATURE_INVALID",
-  "the token's signature does not verify; get a new token",
-);
+const notSigned = (): GatewayError =>
+  new GatewayError("TOKEN_SIGNATURE_INVALID", "the token's signature does not verify; get a new token");
 
 type Outcome = GatewayError | { readonly principal: Principal; readonly keyId: string };
 
@@ -204,7 +201,7 @@ function anew(
   ): Verdict {
     try {
       const key = signerOf(token, candidates);
-      if (key === undefined) return refused(hash, NOT_SIGNED);
+      if (key === undefined) return refused(hash, notSigned());
       checkClaims(token.claims, { config, now: clock.now(), clockSkewSeconds });
       const principal = principalOf(token.claims, config, hash.slice(0, 16));
       onOutcome(hash, { principal, keyId: key.id });
