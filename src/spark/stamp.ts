@@ -4,28 +4,9 @@ export interface StampedUser {
   readonly userName: string;
 }
 
-const encoder = new TextEncoder();
 const userContextField = 2;
 const userIdField = 1;
 const userNameField = 2;
-
-const delimited = (field: number, content: Uint8Array): Uint8Array => {
-  const head = [field * 8 + 2, ...varint(content.length)];
-  const out = new Uint8Array(head.length + content.length);
-  out.set(head);
-  out.set(content, head.length);
-  return out;
-};
-
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  while (rest > 0x7f) {
-    bytes.push((rest % 0x80) + 0x80);
-    rest = Math.floor(rest / 0x80);
-  }
-  return [...bytes, rest];
-}
 
 /**
  * The bytes that, appended to any well-formed request of the service, force its identity: a last `user_context` field
@@ -33,11 +14,35 @@ function varint(value: number): number[] {
  * so whatever the client sent in either is replaced, and its extensions are kept. Both are written even when empty: an
  * absent one would leave the client's.
  */
-export function stampFor(user: StampedUser): Uint8Array {
-  const id = delimited(userIdField, encoder.encode(user.userId));
-  const name = delimited(userNameField, encoder.encode(user.userName));
-  const content = new Uint8Array(id.length + name.length);
-  content.set(id);
-  content.set(name, id.length);
-  return delimited(userContextField, content);
+export function stampFor({ userId, userName }: StampedUser): Uint8Array {
+  const idBytes = Buffer.byteLength(userId);
+  const nameBytes = Buffer.byteLength(userName);
+  const content = fieldBytes(idBytes) + fieldBytes(nameBytes);
+  const stamp = Buffer.allocUnsafe(fieldBytes(content));
+  let at = writeHead(stamp, 0, userContextField, content);
+  at = writeHead(stamp, at, userIdField, idBytes);
+  at += stamp.write(userId, at);
+  at = writeHead(stamp, at, userNameField, nameBytes);
+  stamp.write(userName, at);
+  return stamp;
+}
+
+/** A field's tag, its length and so much content. */
+function fieldBytes(content: number): number {
+  let bytes = 2 + content;
+  for (let rest = content; rest > 0x7f; rest = Math.floor(rest / 0x80)) bytes += 1;
+  return bytes;
+}
+
+/** @returns where the content begins */
+function writeHead(bytes: Uint8Array, start: number, field: number, length: number): number {
+  let at = start;
+  bytes[at++] = field * 8 + 2;
+  let rest = length;
+  while (rest > 0x7f) {
+    bytes[at++] = (rest % 0x80) + 0x80;
+    rest = Math.floor(rest / 0x80);
+  }
+  bytes[at++] = rest;
+  return at;
 }

@@ -50,7 +50,7 @@ export function createProcessAnswers(call: Call, holdBytes: number): ProcessAnsw
     });
   };
   const flush = (last: boolean): void => {
-    const body = { parts: held, ...(last ? { end_of_stream: true } : {}) };
+    const body = last ? { parts: held, end_of_stream: true } : { parts: held };
     held = [];
     heldBytes = 0;
     write({ request_body: { response: { body_mutation: { streamed_response: body } } } });

@@ -60,15 +60,13 @@ function headersOf(part: FieldReader): NonNullable<ProcessingRequest["request_he
 }
 
 function headerOf(header: FieldReader): HeaderValue {
-  let key = "";
-  let value: string | undefined;
-  let raw: Uint8Array | undefined;
+  const read: { key: string; value?: string; raw_value?: Buffer } = { key: "" };
   while (header.next()) {
-    if (header.field === 1) key = header.text();
-    else if (header.field === 2) value = header.text();
-    else if (header.field === 3) raw = header.bytes();
+    if (header.field === 1) read.key = header.text();
+    else if (header.field === 2) read.value = header.text();
+    else if (header.field === 3) read.raw_value = header.bytes();
   }
-  return { key, ...(value === undefined ? {} : { value }), ...(raw === undefined ? {} : { raw_value: raw }) };
+  return read;
 }
 
 function bodyOf(part: FieldReader): NonNullable<ProcessingRequest["request_body"]> {

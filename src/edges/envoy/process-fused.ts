@@ -56,7 +56,7 @@ function mutationOf({ headers, headersToRemove }: AllowedCheck): CommonResponse 
 function checkRequestOf(message: ProcessingRequest, stream: ProcessStream): CheckRequest {
   const headers = noHeaders();
   for (const { key, value = "", raw_value: raw } of message.request_headers?.headers?.headers ?? []) {
-    addHeader(headers, key, raw === undefined || raw.length === 0 ? value : Buffer.from(raw).toString("utf8"));
+    addHeader(headers, key, raw === undefined || raw.length === 0 ? value : textOf(raw));
   }
   const asked = {
     requestId: headers["x-request-id"] ?? "",
@@ -67,6 +67,9 @@ function checkRequestOf(message: ProcessingRequest, stream: ProcessStream): Chec
   };
   return new Question(asked, () => stream.signal);
 }
+
+const textOf = ({ buffer, byteOffset, length }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, length).toString("utf8");
 
 /** Without its port, and an IPv6 address without brackets. */
 function sourceAddress({ attributes }: ProcessingRequest): string {

@@ -8,7 +8,7 @@ type Labels = Readonly<Record<string, string>>;
 
 /**
  * Counts of one metric by its labels' values, kept until a scrape asks for them: the metrics' library builds a text from all
- * labels for each count, which is more than the decision that is counted may cost.
+ * labels for each count, and each call is counted several times.
  */
 export class Tally {
   readonly #labelNames: readonly string[];

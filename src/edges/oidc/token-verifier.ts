@@ -162,7 +162,7 @@ const REFUSED = { result: "refused" };
 const tooLarge = (maxTokenBytes: number): GatewayError =>
   new GatewayError("TOKEN_TOO_LARGE", `the token is larger than ${maxTokenBytes} bytes; request fewer claims`);
 
-/** A refusal is handed on until somebody needs it: to throw it at each step costs more than all else that a bad token does. */
+/** A refusal is handed on and thrown once: a bad token must cost less than a good one, and each throw costs a microsecond or two. */
 type Verdict = Principal | GatewayError;
 
 /** @throws the refusal */
