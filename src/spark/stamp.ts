@@ -1,3 +1,5 @@
+import { fieldBytes, writeHead } from "../kernel/length-delimited.ts";
+
 /** The identity that the driver is made to see. */
 export interface StampedUser {
   readonly userId: string;
@@ -25,24 +27,4 @@ export function stampFor({ userId, userName }: StampedUser): Uint8Array {
   at = writeHead(stamp, at, userNameField, nameBytes);
   stamp.write(userName, at);
   return stamp;
-}
-
-/** A field's tag, its length and so much content. */
-function fieldBytes(content: number): number {
-  let bytes = 2 + content;
-  for (let rest = content; rest > 0x7f; rest = Math.floor(rest / 0x80)) bytes += 1;
-  return bytes;
-}
-
-/** @returns where the content begins */
-function writeHead(bytes: Uint8Array, start: number, field: number, length: number): number {
-  let at = start;
-  bytes[at++] = field * 8 + 2;
-  let rest = length;
-  while (rest > 0x7f) {
-    bytes[at++] = (rest % 0x80) + 0x80;
-    rest = Math.floor(rest / 0x80);
-  }
-  bytes[at++] = rest;
-  return at;
 }

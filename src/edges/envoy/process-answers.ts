@@ -1,6 +1,7 @@
 import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { toStruct } from "./encode-struct.ts";
+import type { Facts } from "./facts.ts";
 import type { CommonResponse, ProcessingRequest, ProcessingResponse } from "./protos-process.ts";
-import type { Struct } from "./protos-types.ts";
 
 type Call = ServerDuplexStream<ProcessingRequest, ProcessingResponse>;
 
@@ -11,8 +12,8 @@ export interface ForwardState {
   readonly approved: boolean;
   /** What becomes of the headers; nothing by default. */
   readonly headers: CommonResponse | undefined;
-  /** News for the access log: dynamic metadata, sent with the next answer. */
-  readonly facts: Struct | undefined;
+  /** What the access log is told of the decision, with the answer to the headers. */
+  readonly facts: Facts | undefined;
 }
 
 /** The answers of one ext_proc stream, in the order that Envoy wants them. */
@@ -36,14 +37,11 @@ export function createProcessAnswers(call: Call, holdBytes: number): ProcessAnsw
   let heldBytes = 0;
   let released = false;
   let scheduled = false;
-  let untold: Struct | undefined;
   /** Resolves when the stream takes more; undefined while it does. */
   let full: Promise<void> | undefined;
 
   const write = (response: ProcessingResponse): void => {
-    const facts = untold;
-    untold = undefined;
-    const taken = call.write(facts === undefined ? response : { ...response, dynamic_metadata: facts });
+    const taken = call.write(response);
     if (taken || call.cancelled || full !== undefined) return;
     full = drained(call).then(() => {
       full = undefined;
@@ -74,11 +72,15 @@ export function createProcessAnswers(call: Call, holdBytes: number): ProcessAnsw
         held.push(part);
         heldBytes += part.length;
       }
-      untold = facts ?? untold;
       if (!released) {
         if (!approved && !last && heldBytes < holdBytes) return undefined;
         released = true;
-        write({ request_headers: headers === undefined ? {} : { response: headers } });
+        const request_headers = headers === undefined ? {} : { response: headers };
+        write(
+          facts === undefined
+            ? { request_headers }
+            : { request_headers, dynamic_metadata: toStruct({ gatehouse: facts }) },
+        );
       }
       if (last || heldBytes >= flushBytes) flush(last);
       else flushLater();

@@ -1,5 +1,5 @@
 import type { Inspection } from "../../flows/inspect.ts";
-import { factsOf } from "./facts.ts";
+import { type Facts, factsOf } from "./facts.ts";
 import type { CommonResponse, ProcessingRequest, ProcessingResponse } from "./protos-process.ts";
 
 /** A call whose headers were decided upon, and whose body is due. */
@@ -8,7 +8,7 @@ export interface Begun {
   /** What becomes of the headers once the first message may go on; undefined: nothing. */
   readonly headers?: CommonResponse;
   /** What the access log is told of the decision, where no filter before has told it. */
-  readonly facts?: Readonly<Record<string, string | boolean>>;
+  readonly facts?: Facts;
 }
 
 /** A call that ends with this answer. */

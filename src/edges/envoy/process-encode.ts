@@ -1,3 +1,4 @@
+import { fieldBytes, writeHead } from "../../kernel/length-delimited.ts";
 import { externalProcessorService } from "./protos.ts";
 import type { HeaderValueOption } from "./protos-common.ts";
 import type { CommonResponse, ProcessingResponse } from "./protos-process.ts";
@@ -94,11 +95,11 @@ function encodeBody(
 ): Buffer {
   let bytes = 0;
   for (const part of parts) bytes += part.length;
-  const streamed = (bytes > 0 ? 1 + varintBytes(bytes) + bytes : 0) + (end ? 2 : 0);
-  const mutation = 1 + varintBytes(streamed) + streamed;
-  const common = 1 + varintBytes(mutation) + mutation;
-  const response = 1 + varintBytes(common) + common;
-  const out = Buffer.allocUnsafe(1 + varintBytes(response) + response);
+  const streamed = (bytes > 0 ? fieldBytes(bytes) : 0) + (end ? 2 : 0);
+  const mutation = fieldBytes(streamed);
+  const common = fieldBytes(mutation);
+  const response = fieldBytes(common);
+  const out = Buffer.allocUnsafe(fieldBytes(response));
   let at = writeHead(out, 0, 3, response);
   at = writeHead(out, at, 1, common);
   at = writeHead(out, at, 3, mutation);
@@ -120,20 +121,4 @@ function encodeMetadata(metadata: Struct): Buffer {
   const writer = new WireWriter();
   writeStruct(writer, 8, metadata);
   return writer.finish();
-}
-
-/** Tag and length of a field that has one. @returns where its content begins */
-function writeHead(out: Buffer, from: number, field: number, length: number): number {
-  let at = from;
-  out[at++] = field * 8 + 2;
-  let rest = length;
-  for (; rest > 0x7f; rest >>>= 7) out[at++] = (rest & 0x7f) | 0x80;
-  out[at++] = rest;
-  return at;
-}
-
-function varintBytes(value: number): number {
-  let bytes = 1;
-  for (let rest = value >>> 7; rest > 0; rest >>>= 7) bytes += 1;
-  return bytes;
 }

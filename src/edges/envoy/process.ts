@@ -4,7 +4,6 @@ import type { DecidedCall } from "../../flows/inspect-metadata.ts";
 import { GatewayError } from "../../kernel/errors.ts";
 import { GrpcStatus } from "../../kernel/grpc-status.ts";
 import type { Log } from "../../kernel/log.ts";
-import { toStruct } from "./encode-struct.ts";
 import { createProcessAnswers, type ProcessAnswers } from "./process-answers.ts";
 import type { Begin, Begun, ProcessStream, Refused } from "./process-begin.ts";
 import type { ProcessingRequest, ProcessingResponse } from "./protos-process.ts";
@@ -47,8 +46,6 @@ interface Served {
   readonly answers: ProcessAnswers;
   readonly stream: ProcessStream;
   begun: Begun | undefined;
-  /** Whether the access log knows what was decided. */
-  told: boolean;
   /** The request was seen to its end, or was refused: what may come after that is not looked at. */
   complete: boolean;
 }
@@ -58,7 +55,6 @@ function serve(deps: ProcessHandlerDeps, call: Call): void {
     answers: createProcessAnswers(call, deps.holdBytes ?? 64 * 1024),
     stream: new CallStream(call),
     begun: undefined,
-    told: false,
     complete: false,
   };
   const refuse = (thrown: unknown): void => {
@@ -148,9 +144,7 @@ function forward(
 ): Promise<void> | undefined {
   served.complete = last;
   const approved = call !== undefined || !decided.inspect;
-  const told = served.told || facts === undefined ? undefined : toStruct({ gatehouse: facts });
-  served.told = true;
-  return served.answers.forward(bytes, { last, approved, headers, facts: told });
+  return served.answers.forward(bytes, { last, approved, headers, facts });
 }
 
 /** With a signal that is made when first asked for: most calls are decided upon before anybody could leave. */
